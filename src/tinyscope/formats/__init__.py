@@ -1,0 +1,1 @@
+"""What stands in annotation files, as columns: read, checked and written without pixels."""

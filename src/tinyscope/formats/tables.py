@@ -1,0 +1,80 @@
+"""Annotations and detections of a whole data set as columns.
+
+Arrays, not objects: a worker that inherits them by fork keeps sharing their memory, whatever
+their number, and evaluation reads them without a loop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Images of a data set and what is annotated in them.
+
+    Rows of boxes are grouped by image: image i owns rows `offsets[i]:offsets[i + 1]`. `files` are
+    paths relative to `root`, with forward slashes, as a numpy array of str; `sizes` are
+    (height, width), 0 0 where the file does not say. `boxes` are x1 y1 x2 y2. `areas` are the
+    areas that the file states (w * h where it states none). `ignore` marks rows that count
+    neither for nor against (crowds included), `crowd` those of them that are COCO crowds.
+    `labels` count from 0 and index `names` and `category_ids`.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    image_ids: NDArray[np.int64]  # (i,)
+    files: NDArray[np.str_]  # (i,)
+    sizes: NDArray[np.int32]  # (i, 2)
+    offsets: NDArray[np.int64]  # (i + 1,)
+    boxes: NDArray[np.float64]  # (n, 4)
+    labels: NDArray[np.int64]  # (n,)
+    areas: NDArray[np.float64]  # (n,)
+    ignore: NDArray[np.bool_]  # (n,)
+    crowd: NDArray[np.bool_]  # (n,)
+    annotation_ids: NDArray[np.int64]  # (n,)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.image_ids)
+
+    def rows(self, image: int) -> slice:
+        """Rows of the image at position `image`."""
+        return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
+
+    def path(self, image: int) -> Path:
+        """File of the image at position `image`."""
+        return self.root / str(self.files[image])
+
+
+@dataclass(frozen=True)
+class DetectionTable:
+    """Detections of a data set, in any order; `images` are positions in `Annotations.image_ids`.
+
+    Boxes are x1 y1 x2 y2 in pixels of the whole image.
+    """
+
+    images: NDArray[np.int64]  # (d,)
+    boxes: NDArray[np.float64]  # (d, 4)
+    scores: NDArray[np.float64]  # (d,)
+    labels: NDArray[np.int64]  # (d,)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @classmethod
+    def concatenate(cls, tables: Sequence["DetectionTable"]) -> "DetectionTable":
+        if not tables:
+            return cls(
+                np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
+            )
+        return cls(
+            np.concatenate([t.images for t in tables]),
+            np.concatenate([t.boxes for t in tables]),
+            np.concatenate([t.scores for t in tables]),
+            np.concatenate([t.labels for t in tables]),
+        )
