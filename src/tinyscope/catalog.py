@@ -283,7 +283,7 @@ def _in_words(
     if first["type"] == "extra_forbidden":
         owner = _owner(model, keys[:-1])
         known = [field.alias or name for name, field in owner.model_fields.items()]
-        title = where.rpartition(".")[0] or model.__name__
+        title = where.rpartition(".")[0] or model.__name__.lower()
         return str(unknown_key(where.rpartition(".")[0], str(keys[-1]), known, title))
     if first["type"] == "missing":
         missing = _join(where, first["loc"][-1])

@@ -1,0 +1,289 @@
+"""What a run is: the settings of a recipe, checked, complete, and plain enough to travel as YAML.
+
+The options of parts are not defined here; they are the arguments of the parts' constructors.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tinyscope import recipes
+from tinyscope.catalog import REQUIRED, Table, arguments, part_name, plain, validate
+from tinyscope.errors import SettingsError
+
+DETECTORS = Table(
+    "detector",
+    {
+        "dense": "tinyscope.detectors.dense:DenseDetector",
+        "two_stage": "tinyscope.detectors.two_stage:TwoStageDetector",
+    },
+)
+RPN_STAGES = Table("rpn", {"proposals": "tinyscope.detectors.proposals:ProposalStage"})
+ROI_STAGES = Table("roi", {"boxes": "tinyscope.detectors.roi:RoiStage"})
+# The tables of detectors stand here because detectors read settings and not the reverse.
+
+TABLES = {
+    "model": "tinyscope.settings:DETECTORS",
+    "backbone": "tinyscope.nn.backbones:BACKBONES",
+    "neck": "tinyscope.nn.necks:NECKS",
+    "head": "tinyscope.nn.heads:HEADS",
+    "priors": "tinyscope.matching:PRIORS",
+    "assigner": "tinyscope.matching.assign:ASSIGNERS",
+    "sampler": "tinyscope.matching.sample:SAMPLERS",
+    "coder": "tinyscope.matching:CODERS",
+    "rpn": "tinyscope.settings:RPN_STAGES",
+    "roi": "tinyscope.settings:ROI_STAGES",
+    "train": "tinyscope.data:DATASETS",
+    "val": "tinyscope.data:DATASETS",
+    "windows": "tinyscope.data:WINDOWS",
+    "transforms": "tinyscope.data:TRANSFORMS",
+    "merge": "tinyscope.tiling:MERGES",
+    "protocol": "tinyscope.evaluation:PROTOCOLS",
+}
+"""Which table the part under a key is from."""
+
+SUPPLIED = {
+    "model": ("classes",),
+    "neck": ("in_channels", "in_strides"),
+    "head": ("channels", "strides", "classes", "priors_per_cell"),
+    "priors": ("strides",),
+    "rpn": ("channels", "strides"),
+    "roi": ("channels", "strides", "classes"),
+}
+"""Arguments that the builder gives to the part under a key."""
+
+IN_A_MODEL = ("backbone", "neck", "head", "priors", "assigner", "sampler", "coder", "rpn", "roi")
+"""Arguments of a model's parts that are parts themselves."""
+
+Part = dict[str, Any]
+"""`name` and options of a part."""
+
+
+@cache
+def table(key: str) -> Table:
+    """The table of the parts that stand under `key`."""
+    module, _, attribute = TABLES[key].partition(":")
+    found: Table = getattr(import_module(module), attribute)
+    return found
+
+
+def check_part(options: Any, path: str, key: str) -> Part:
+    """A part's options in plain values, with defaults filled in; parts inside it likewise.
+
+    Args:
+        options: `name` and options.
+        path: Where the part stands in the settings.
+        key: Which kind it is, a key of `TABLES`.
+
+    Raises:
+        SettingsError: A name, an option or a value is wrong, or a part inside is missing.
+    """
+    try:  # only until every table exists
+        kind = table(key)
+        kind.load(part_name(options, path, kind))
+    except (ModuleNotFoundError, AttributeError):
+        return dict(options)
+    kind = table(key)
+    name = part_name(options, path, kind)
+    known, _ = arguments(kind.load(name, f"{path}.name"))
+    parts = [k for k in IN_A_MODEL if k in known] if key in ("model", *IN_A_MODEL) else []
+    checked = kind.check(options, path, SUPPLIED.get(key, ()), parts)
+    for inner in parts:
+        if options.get(inner) is not None:
+            checked[inner] = check_part(options[inner], f"{path}.{inner}", inner)
+        elif known[inner].default is REQUIRED:
+            raise SettingsError(
+                f"{path}.{inner}: must be given, {name} needs one "
+                f"(one of: {', '.join(table(inner).names())})"
+            )
+    result: Part = plain(checked, path)
+    return result
+
+
+class Settings(BaseModel):
+    """A group of settings: nothing unknown, nothing changed later, values taken as they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class DataSettings(Settings):
+    """Where samples come from and how they are made.
+
+    `train` and `val` are data sets; left empty, they are found in the folder given with `--data`.
+    """
+
+    train: Part | None = None
+    val: Part | None = None
+    windows: Part = {"name": "whole"}
+    transforms: tuple[Part, ...] = ()
+    batch: PositiveInt = 8  # samples of all processes together
+    workers: NonNegativeInt = 2  # of each process
+    names: tuple[str, ...] | None = None  # classes and their order; else as the data set has them
+
+    @field_validator("train", "val", "windows")
+    @classmethod
+    def _part(cls, value: Part | None, info: ValidationInfo) -> Part | None:
+        key = str(info.field_name)
+        return None if value is None else check_part(value, f"data.{key}", key)
+
+    @field_validator("transforms")
+    @classmethod
+    def _parts(cls, value: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(
+            check_part(part, f"data.transforms.{i}", "transforms") for i, part in enumerate(value)
+        )
+
+
+def _word(value: Any) -> Any:
+    # YAML reads the precision 32 as a number.
+    return str(value) if type(value) is int else value
+
+
+Precision = Annotated[
+    Literal["auto", "32", "bf16", "16"],
+    BeforeValidator(_word),
+]
+"""Of the computation; `auto` takes bfloat16 where the processor computes in it."""
+
+
+class TrainSettings(Settings):
+    """The length of the training, its optimizer and schedule, and what is kept of it.
+
+    Steps are optimizer steps. `milestones` are fractions of the run where they are below 1, and
+    steps from 1 on.
+    """
+
+    steps: PositiveInt | None = None
+    epochs: PositiveInt | None = None
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: PositiveFloat = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
+    weight_decay: NonNegativeFloat = 1e-4
+    decay_norm_and_bias: bool = True
+    schedule: Literal["constant", "multistep", "cosine", "restart"] = "multistep"
+    milestones: tuple[PositiveFloat, ...] = (0.67, 0.92)
+    gamma: PositiveFloat = 0.1  # factor at each milestone
+    warmup_steps: NonNegativeInt = 500
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.001  # of the rate, at step 0
+    clip_norm: PositiveFloat | None = None
+    accumulate: PositiveInt = 1  # batches per optimizer step
+    precision: Precision = "auto"
+    channels_last: bool | Literal["auto"] = "auto"
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None  # decay per step
+    evaluate_every: PositiveInt | None = None  # steps; else once per epoch
+    checkpoint_every: PositiveInt = 500  # steps
+    early_stop: PositiveInt | None = None  # evaluations without gain
+    seed: NonNegativeInt = 0
+    monitor: str = "AP50"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainSettings":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(
+                f"got steps {self.steps} and epochs {self.epochs}; give exactly one of the two"
+            )
+        return self
+
+
+class PredictSettings(Settings):
+    """How an image is looked through; lengths in its own pixels."""
+
+    tile: PositiveInt | None = None  # side of a tile; else the whole image at once
+    overlap: NonNegativeInt = 64  # at least the longest object, or a cut object is never whole
+    batch: PositiveInt = 4  # tiles at once
+    merge: Part = {"name": "nms"}
+    score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
+    limit: PositiveInt = 1500  # detections of one image
+    precision: Precision = "auto"
+
+    @field_validator("merge")
+    @classmethod
+    def _part(cls, value: Part) -> Part:
+        return check_part(value, "predict.merge", "merge")
+
+    @model_validator(mode="after")
+    def _tiles_advance(self) -> "PredictSettings":
+        if self.tile is not None and self.overlap >= self.tile:
+            raise ValueError(f"overlap {self.overlap} must be smaller than tile {self.tile}")
+        return self
+
+
+class EvaluateSettings(Settings):
+    """By whose rules detections are scored."""
+
+    protocol: Part = {"name": "coco"}
+
+    @field_validator("protocol")
+    @classmethod
+    def _part(cls, value: Part) -> Part:
+        return check_part(value, "evaluate.protocol", "protocol")
+
+
+class Recipe(Settings):
+    """Everything that decides a run, but for the place of data and results.
+
+    `source` says where the settings are from; `expected` what they reach, by metric.
+    """
+
+    source: str
+    expected: dict[str, float]
+    model: Part
+    data: DataSettings = Field(default_factory=DataSettings)
+    train: TrainSettings
+    predict: PredictSettings = Field(default_factory=PredictSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, value: Part) -> Part:
+        return check_part(value, "model", "model")
+
+    def to_yaml(self) -> str:
+        """The resolved recipe; `recipe_from` of it gives an equal one."""
+        return yaml.safe_dump(
+            plain(self.model_dump()), sort_keys=False, default_flow_style=None, allow_unicode=True
+        )
+
+
+def recipe_from(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from settings as YAML or JSON gives them, after `extends`.
+
+    Raises:
+        SettingsError: Names the path of the key that is wrong, its value and what is allowed.
+    """
+    return validate(Recipe, values, "")
+
+
+def load_recipe(recipe: "str | Path | Recipe", overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe of the package by name, or of a YAML file by path; one at hand passes through.
+
+    Args:
+        recipe: Such as `quick/demo` or `mine.yaml`.
+        overrides: Changes such as "model.backbone.depth=50", in the order given.
+
+    Raises:
+        SettingsError: There is no such recipe, or a setting is wrong.
+    """
+    if not isinstance(recipe, Recipe):
+        return recipe_from(recipes.resolve(recipe, overrides))
+    values = recipe.model_dump()
+    for override in overrides:
+        values = recipes.apply(values, override)
+    return recipe_from(values)
