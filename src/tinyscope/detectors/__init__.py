@@ -1,0 +1,1 @@
+"""Pixels to losses, pixels to detections."""

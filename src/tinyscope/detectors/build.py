@@ -1,0 +1,62 @@
+"""A detector from the settings of its model: each part gets what the earlier ones say of themselves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from tinyscope.settings import IN_A_MODEL, check_part, table
+
+
+def build(model: Mapping[str, Any], classes: int) -> nn.Module:
+    """A detector with fresh weights.
+
+    Args:
+        model: The `model` of a recipe.
+        classes: Number of classes.
+
+    Raises:
+        SettingsError: A setting is wrong, or parts do not fit together.
+        CheckpointError: A backbone's pre-trained weights cannot be loaded.
+    """
+    checked = check_part(model, "model", "model")
+    backbone = _simple(checked, "backbone", "model")
+    neck = _simple(
+        checked, "neck", "model", in_channels=backbone.channels, in_strides=backbone.strides
+    )
+    given = {"channels": neck.channels, "strides": neck.strides, "classes": classes}
+    parts = {"backbone": backbone, "neck": neck}
+    for stage in ("rpn", "roi"):
+        if stage in checked:
+            inner = _stage_parts(checked[stage], f"model.{stage}", given)
+            parts[stage] = _assemble(checked[stage], f"model.{stage}", stage, inner)
+    parts |= _stage_parts(checked, "model", given)
+    detector: nn.Module = _assemble(checked, "model", "model", parts)
+    return detector
+
+
+def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a head and its matching, those of them that the owner has."""
+    parts: dict[str, Any] = {}
+    more = dict(given)
+    if "priors" in owner:
+        parts["priors"] = _simple(owner, "priors", path, strides=given["strides"])
+        more["priors_per_cell"] = parts["priors"].per_cell
+    if "pool" in owner:
+        more["pool"] = owner["pool"]
+    if "head" in owner:
+        parts["head"] = _simple(owner, "head", path, **more)
+    for key in ("assigner", "sampler", "coder"):
+        if key in owner:
+            parts[key] = _simple(owner, key, path)
+    return parts
+
+
+def _simple(owner: Mapping[str, Any], key: str, path: str, **supplied: Any) -> Any:
+    return table(key).build(owner[key], f"{path}.{key}", **supplied)
+
+
+def _assemble(owner: Mapping[str, Any], path: str, key: str, parts: Mapping[str, Any]) -> Any:
+    """The owner, from its own options and its finished parts."""
+    options = {k: v for k, v in owner.items() if k not in IN_A_MODEL}
+    return table(key).build(options, path, **parts)

@@ -1,0 +1,111 @@
+"""One-stage detectors: RetinaNet, FCOS and whatever predicts from priors in one step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tinyscope.detectors.matching import Assigner, PriorMaker, Sampler, match
+from tinyscope.detectors.neck import neck_losses
+from tinyscope.detectors.normalize import Normalize
+from tinyscope.detectors.select import best_pairs, level_spans
+from tinyscope.ops.boxes import clip_boxes
+from tinyscope.ops.suppress import nms_per_class
+from tinyscope.types import Coder, DenseOutputs, Detections, Priors, Size, Target
+
+
+class DenseDetector(nn.Module):
+    """Backbone, neck and one head that scores every prior.
+
+    Args:
+        backbone: Normalized images to levels.
+        neck: Levels to a pyramid.
+        head: Pyramid to `DenseOutputs`; owns their loss.
+        priors: What the head predicts from.
+        assigner: Which prior answers for which object.
+        sampler: Which priors take part in the loss.
+        coder: Deltas to boxes.
+        mean: Of the images, subtracted; red, green, blue, 0 to 255.
+        std: Of the images, divided by.
+        score_threshold: Class scores at or below are no detections; before the quality.
+        candidates: Best (prior, class) pairs per level and image that suppression sees.
+        nms: IoU above which the lesser of two detections of a class goes.
+        limit: Detections per image.
+        ignore_threshold: Background priors of which an ignored region covers more than this
+            take no part in the loss.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        head: nn.Module,
+        priors: PriorMaker,
+        assigner: Assigner,
+        sampler: Sampler,
+        coder: Coder,
+        *,
+        mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
+        std: tuple[float, float, float] = (58.395, 57.12, 57.375),
+        score_threshold: float = 0.05,
+        candidates: int = 2000,
+        nms: float = 0.5,
+        limit: int = 1000,
+        ignore_threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.normalize = Normalize(mean, std)
+        self.backbone, self.neck, self.head = backbone, neck, head
+        self.priors, self.assigner, self.sampler, self.coder = priors, assigner, sampler, coder
+        self.score_threshold, self.candidates = score_threshold, candidates
+        self.nms, self.limit, self.ignore_threshold = nms, limit, ignore_threshold
+
+    def forward(self, images: Tensor) -> DenseOutputs:
+        """Images (b, 3, h, w), 0 to 255, to raw outputs of all priors."""
+        outputs: DenseOutputs = self.head(self.neck(self.backbone(self.normalize(images))))
+        return outputs
+
+    def loss(
+        self, outputs: DenseOutputs, targets: Sequence[Target], sizes: Sequence[Size]
+    ) -> dict[str, Tensor]:
+        """Named losses () of a batch; the neck's own among them where it has any."""
+        priors = self._priors(outputs)
+        with torch.autocast(outputs.logits.device.type, enabled=False):
+            matches = [
+                match(
+                    priors,
+                    target,
+                    self.assigner,
+                    self.sampler,
+                    ignore_threshold=self.ignore_threshold,
+                )
+                for target in targets
+            ]
+            losses: dict[str, Tensor] = self.head.loss(outputs, matches, priors, self.coder)
+            return losses | neck_losses(self.neck, outputs.pyramid, targets)
+
+    @torch.no_grad()
+    def decode(self, outputs: DenseOutputs, sizes: Sequence[Size]) -> list[Detections]:
+        """Detections of each image, best first; `sizes` are those before padding."""
+        priors = self._priors(outputs)
+        spans = level_spans(priors.levels)
+        return [self._decode(outputs, i, size, priors, spans) for i, size in enumerate(sizes)]
+
+    def _decode(
+        self, outputs: DenseOutputs, image: int, size: Size, priors: Priors, spans: list[slice]
+    ) -> Detections:
+        quality = None if outputs.quality is None else outputs.quality[image]
+        prior, labels, scores = best_pairs(
+            outputs.logits[image],
+            quality,
+            spans,
+            threshold=self.score_threshold,
+            limit=self.candidates,
+        )
+        boxes = self.coder.decode(priors[prior], outputs.deltas[image, prior])
+        boxes = clip_boxes(boxes, size)
+        kept = nms_per_class(boxes, scores, labels, self.nms, self.limit)
+        return Detections(boxes[kept], scores[kept], labels[kept])
+
+    def _priors(self, outputs: DenseOutputs) -> Priors:
+        return self.priors(outputs.pyramid.sizes, outputs.logits.device)

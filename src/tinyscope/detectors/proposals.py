@@ -1,0 +1,123 @@
+"""First stage of two-stage detectors: which regions may hold an object (arXiv:1506.01497)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tinyscope.detectors.matching import Assigner, PriorMaker, Sampler, match
+from tinyscope.detectors.select import level_spans
+from tinyscope.ops.boxes import clip_boxes
+from tinyscope.ops.suppress import nms_per_class
+from tinyscope.types import Coder, DenseOutputs, Priors, Pyramid, Size, Target
+
+
+@dataclass(frozen=True)
+class ProposalLimits:
+    """How many proposals survive.
+
+    `before` per level and `after` per image, before and after suppression.
+    """
+
+    before: int
+    after: int
+
+
+class ProposalStage(nn.Module):
+    """A head that scores priors as object or not, and the proposals made from it.
+
+    Args:
+        head: Pyramid to `DenseOutputs` with one logit per prior; owns their loss.
+        priors: What the head predicts from.
+        assigner: Which prior answers for which object.
+        sampler: Which priors take part in the loss.
+        coder: Deltas to boxes.
+        train_before: Best priors per level that suppression sees, in training.
+        train_after: Proposals per image that are kept, in training.
+        test_before: The same at test time.
+        test_after: The same at test time.
+        nms: IoU above which the lesser of two proposals of a level goes.
+        min_side: Proposals with a shorter side are dropped, pixels.
+        ignore_threshold: Background priors of which an ignored region covers more than this
+            take no part in the loss.
+    """
+
+    def __init__(
+        self,
+        head: nn.Module,
+        priors: PriorMaker,
+        assigner: Assigner,
+        sampler: Sampler,
+        coder: Coder,
+        *,
+        train_before: int = 2000,
+        train_after: int = 2000,
+        test_before: int = 2000,
+        test_after: int = 2000,
+        nms: float = 0.7,
+        min_side: float = 0.0,
+        ignore_threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.head, self.priors, self.assigner, self.sampler = head, priors, assigner, sampler
+        self.coder, self.nms, self.min_side = coder, nms, min_side
+        self.train_limits = ProposalLimits(train_before, train_after)
+        self.test_limits = ProposalLimits(test_before, test_after)
+        self.ignore_threshold = ignore_threshold
+
+    def forward(self, pyramid: Pyramid) -> DenseOutputs:
+        outputs: DenseOutputs = self.head(pyramid)
+        return outputs
+
+    def loss(self, outputs: DenseOutputs, targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Named losses () of a batch."""
+        priors = self._priors(outputs)
+        matches = [
+            match(
+                priors, target, self.assigner, self.sampler, ignore_threshold=self.ignore_threshold
+            )
+            for target in targets
+        ]
+        losses: dict[str, Tensor] = self.head.loss(outputs, matches, priors, self.coder)
+        return losses
+
+    @torch.no_grad()
+    def propose(
+        self, outputs: DenseOutputs, sizes: Sequence[Size], limits: ProposalLimits
+    ) -> list[Tensor]:
+        """Boxes (n, 4) of each image, best first, cut at the borders of the unpadded image."""
+        priors = self._priors(outputs)
+        spans = level_spans(priors.levels)
+        return [
+            self._propose(
+                outputs.logits[i, :, 0], outputs.deltas[i], size, priors, spans, limits
+            )
+            for i, size in enumerate(sizes)
+        ]
+
+    def _propose(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        size: Size,
+        priors: Priors,
+        spans: Sequence[slice],
+        limits: ProposalLimits,
+    ) -> Tensor:
+        best = torch.cat(
+            [
+                logits[span].topk(min(limits.before, span.stop - span.start)).indices + span.start
+                for span in spans
+            ]
+        )
+        boxes = clip_boxes(self.coder.decode(priors[best], deltas[best]), size)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        large = ((sides > 0) & (sides >= self.min_side)).all(dim=1)
+        boxes, best = boxes[large], best[large]
+        scores = logits[best].sigmoid()
+        kept = nms_per_class(boxes, scores, priors.levels[best], self.nms, limits.after)
+        return boxes[kept]
+
+    def _priors(self, outputs: DenseOutputs) -> Priors:
+        return self.priors(outputs.pyramid.sizes, outputs.logits.device)

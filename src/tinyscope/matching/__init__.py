@@ -1,0 +1,19 @@
+"""Which prior answers for which object: priors, coders, assigners, samplers."""
+
+from tinyscope.catalog import Table
+
+PRIORS = Table(
+    "priors",
+    {
+        "anchors": "tinyscope.matching.priors:Anchors",
+        "points": "tinyscope.matching.priors:Points",
+    },
+)
+
+CODERS = Table(
+    "coder",
+    {
+        "delta": "tinyscope.matching.coders:DeltaCoder",
+        "distance": "tinyscope.matching.coders:DistanceCoder",
+    },
+)

@@ -1,0 +1,34 @@
+"""A fixed number of priors, drawn at random (Fast R-CNN, arXiv:1504.08083)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from tinyscope.types import BACKGROUND, Matches, Target
+
+
+@dataclass(frozen=True)
+class RandomSampler:
+    """At most `positive_fraction` of `count` priors positive, the rest background.
+
+    Draws from torch's generator, which the training loop seeds at every step.
+    """
+
+    count: int = 256
+    positive_fraction: float = 0.5
+
+    def __call__(self, assigned: Int64[Tensor, "p"], target: Target) -> Matches:
+        """`assigned` holds rows of `target`."""
+        positive = (assigned >= 0).nonzero()[:, 0]
+        positive = _draw(positive, int(self.count * self.positive_fraction))
+        negative = _draw((assigned == BACKGROUND).nonzero()[:, 0], self.count - len(positive))
+        rows = assigned[positive]
+        return Matches(positive, negative, target.labels[rows], target.boxes[rows])
+
+
+def _draw(rows: Tensor, count: int) -> Tensor:
+    if len(rows) <= count:
+        return rows
+    return rows[torch.randperm(len(rows), device=rows.device)[:count]]

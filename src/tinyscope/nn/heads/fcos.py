@@ -1,0 +1,124 @@
+"""Point head with a learned scale per level and a quality branch (FCOS, arXiv:1904.01355)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinyscope.nn.heads.classify import focal_classification, positives
+from tinyscope.nn.heads.tower import HeadNorm, init_convolution, prior_bias, rows, tower
+from tinyscope.ops.boxes import paired_overlaps
+from tinyscope.ops.distributed import shared_count
+from tinyscope.ops.losses import box_iou_loss
+from tinyscope.types import Coder, DenseOutputs, Matches, Priors, Pyramid
+
+
+class FcosHead(nn.Module):
+    """Two towers shared by all levels: classes, and four deltas with a quality logit.
+
+    Args:
+        channels: Of the pyramid; supplied by the neck.
+        strides: Of the pyramid; supplied by the neck.
+        classes: Number of classes.
+        depth: Convolutions per tower.
+        norm: In the towers.
+        prior_probability: Score that every point starts with.
+        alpha: Of the focal loss.
+        gamma: Of the focal loss.
+        box_loss: On decoded boxes.
+        quality: What the quality logit learns: "center", how central the point lies in its
+            object (weights the box loss too), or "iou" of the predicted box with its object.
+        box_weight: Of the box loss.
+        box_bias: Deltas that every point starts with; strides, for a distance coder.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        strides: Sequence[int],
+        classes: int,
+        *,
+        depth: int = 4,
+        norm: HeadNorm = "group",
+        prior_probability: float = 0.01,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        box_loss: Literal["giou", "diou"] = "giou",
+        quality: Literal["center", "iou"] = "center",
+        box_weight: float = 1.0,
+        box_bias: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
+        self.box_loss, self.quality_target = box_loss, quality
+        self.classes = classes
+        self.classification_tower = tower(channels, depth, norm)
+        self.box_tower = tower(channels, depth, norm)
+        self.classification = init_convolution(
+            nn.Conv2d(channels, classes, 3, padding=1), bias=prior_bias(prior_probability)
+        )
+        self.box = init_convolution(nn.Conv2d(channels, 4, 3, padding=1), bias=box_bias)
+        self.quality = init_convolution(nn.Conv2d(channels, 1, 3, padding=1))
+        self.scales = nn.Parameter(torch.ones(len(strides)))
+
+    def forward(self, pyramid: Pyramid) -> DenseOutputs:
+        """Pyramid to logits (b, p, k), deltas (b, p, 4) and quality (b, p), one prior a cell."""
+        logits, deltas, quality = [], [], []
+        for scale, level in zip(self.scales, pyramid.levels, strict=True):
+            logits.append(self.classification(self.classification_tower(level)))
+            shared = self.box_tower(level)
+            deltas.append(self.box(shared).float() * scale)
+            quality.append(self.quality(shared))
+        return DenseOutputs(
+            pyramid, rows(logits, self.classes), rows(deltas, 4), rows(quality, 1)[..., 0]
+        )
+
+    def loss(
+        self, outputs: DenseOutputs, matches: Sequence[Matches], priors: Priors, coder: Coder
+    ) -> dict[str, Tensor]:
+        """Named losses (), normalized by the positives of all processes."""
+        assert outputs.quality is not None
+        image, prior, _, boxes = positives(matches)
+        count = shared_count(torch.tensor(len(prior), device=boxes.device))
+        matched = priors[prior]
+        predicted = coder.decode(matched, outputs.deltas[image, prior])
+        target, weight = self._quality(matched, boxes, predicted.detach())
+        box = box_iou_loss(predicted, boxes, self.box_loss)
+        quality = functional.binary_cross_entropy_with_logits(
+            outputs.quality[image, prior], target, reduction="sum"
+        )
+        classification = focal_classification(
+            outputs.logits, matches, alpha=self.alpha, gamma=self.gamma
+        )
+        return {
+            "classification": classification / count,
+            "box": self.box_weight * (box * weight).sum() / shared_count(weight.sum(), floor=1e-6),
+            "quality": quality / count,
+        }
+
+    def _quality(
+        self, priors: Priors, boxes: Tensor, predicted: Tensor
+    ) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
+        """Target of the quality logit and weight of the box loss, per positive."""
+        if self.quality_target == "center":
+            target = centerness(priors, boxes)
+            return target, target
+        iou = paired_overlaps(predicted, boxes)
+        return iou, torch.ones_like(iou)
+
+
+def centerness(priors: Priors, boxes: Float[Tensor, "m 4"]) -> Float[Tensor, "m"]:
+    """How central each prior lies in its box: 1 in the middle, falling to 0 at the sides.
+
+    Distances count in strides and at least 0.01, so that a point outside its box has a value too.
+    """
+    centers = priors.centers
+    distances = torch.cat([centers - boxes[:, :2], boxes[:, 2:] - centers], dim=1)
+    distances = distances / priors.strides[:, None]
+    across, down = distances[:, 0::2], distances[:, 1::2]
+    ratios = [d.amin(dim=1).clamp(min=0.01) / d.amax(dim=1).clamp(min=0.01) for d in (across, down)]
+    return (ratios[0] * ratios[1]).sqrt()
+

@@ -1,0 +1,88 @@
+"""Anchor head with focal loss (RetinaNet, arXiv:1708.02002)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tinyscope.nn.heads.classify import focal_classification, positives
+from tinyscope.nn.heads.tower import HeadNorm, init_convolution, prior_bias, rows, tower
+from tinyscope.ops.distributed import shared_count
+from tinyscope.ops.losses import BoxLoss, box_iou_loss, delta_loss
+from tinyscope.types import Coder, DenseOutputs, Matches, Priors, Pyramid
+
+
+class RetinaHead(nn.Module):
+    """Two towers shared by all levels: a sigmoid per class, and four deltas, for every anchor.
+
+    Args:
+        channels: Of the pyramid; supplied by the neck.
+        classes: Number of classes.
+        priors_per_cell: Anchors per cell; supplied by the priors.
+        depth: Convolutions per tower.
+        norm: In the towers.
+        prior_probability: Score that every anchor starts with.
+        alpha: Of the focal loss.
+        gamma: Of the focal loss.
+        box_loss: On deltas (l1, smooth_l1) or on decoded boxes (giou, diou).
+        beta: Of smooth_l1.
+        box_weight: Of the box loss.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        priors_per_cell: int,
+        *,
+        depth: int = 4,
+        norm: HeadNorm = "none",
+        prior_probability: float = 0.01,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        box_loss: BoxLoss = "l1",
+        beta: float = 1 / 9,
+        box_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
+        self.box_loss, self.beta, self.classes = box_loss, beta, classes
+        self.classification_tower = tower(channels, depth, norm)
+        self.box_tower = tower(channels, depth, norm)
+        self.classification = init_convolution(
+            nn.Conv2d(channels, priors_per_cell * classes, 3, padding=1),
+            bias=prior_bias(prior_probability),
+        )
+        self.box = init_convolution(nn.Conv2d(channels, priors_per_cell * 4, 3, padding=1))
+
+    def forward(self, pyramid: Pyramid) -> DenseOutputs:
+        """Pyramid to logits (b, p, k) and deltas (b, p, 4)."""
+        logits = [self.classification(self.classification_tower(x)) for x in pyramid.levels]
+        deltas = [self.box(self.box_tower(x)) for x in pyramid.levels]
+        return DenseOutputs(pyramid, rows(logits, self.classes), rows(deltas, 4))
+
+    def loss(
+        self, outputs: DenseOutputs, matches: Sequence[Matches], priors: Priors, coder: Coder
+    ) -> dict[str, Tensor]:
+        """Named losses (), normalized by the positives of all processes."""
+        image, prior, _, boxes = positives(matches)
+        count = shared_count(torch.tensor(len(prior), device=boxes.device))
+        classification = focal_classification(
+            outputs.logits, matches, alpha=self.alpha, gamma=self.gamma
+        )
+        box = prior_box_loss(
+            outputs.deltas[image, prior], priors[prior], boxes, coder, self.box_loss, self.beta
+        )
+        return {
+            "classification": classification / count,
+            "box": self.box_weight * box.sum() / count,
+        }
+
+
+def prior_box_loss(
+    deltas: Tensor, priors: Priors, boxes: Tensor, coder: Coder, kind: BoxLoss, beta: float
+) -> Tensor:
+    """Loss (m,) of predicted deltas (m, 4) of priors that answer for `boxes` (m, 4)."""
+    if kind == "giou" or kind == "diou":
+        return box_iou_loss(coder.decode(priors, deltas), boxes, kind)
+    return delta_loss(deltas, coder.encode(priors, boxes), beta=beta if kind == "smooth_l1" else 0)
