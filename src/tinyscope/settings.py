@@ -62,7 +62,7 @@ TABLES = {
 SUPPLIED = {
     "model": ("classes",),
     "neck": ("in_channels", "in_strides"),
-    "head": ("channels", "strides", "classes", "priors_per_cell"),
+    "head": ("channels", "strides", "classes", "priors_per_cell", "pool"),
     "priors": ("strides",),
     "rpn": ("channels", "strides"),
     "roi": ("channels", "strides", "classes"),
