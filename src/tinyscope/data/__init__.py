@@ -1,0 +1,39 @@
+"""From files to samples to batches.
+
+The tables name what settings may ask for; a new row is one new file and one line here.
+"""
+
+from tinyscope.catalog import Table
+
+DATASETS = Table(
+    "dataset",
+    {
+        "coco": "tinyscope.formats.coco:read_annotations",
+        "yolo": "tinyscope.data.yolo:read_yolo",
+        "voc": "tinyscope.data.voc:read_voc",
+        "synthetic": "tinyscope.data.synthetic:synthetic",
+    },
+)
+
+WINDOWS = Table(
+    "windows",
+    {
+        "whole": "tinyscope.data.windows.whole:WholeImages",
+        "grid": "tinyscope.data.windows.grid:GridWindows",
+        "random": "tinyscope.data.windows.aimed:RandomWindows",
+    },
+)
+
+TRANSFORMS = Table(
+    "transform",
+    {
+        "flip": "tinyscope.data.transforms.flip:Flip",
+        "turn": "tinyscope.data.transforms.turn:Turn",
+        "scale": "tinyscope.data.transforms.scale:Scale",
+        "fit": "tinyscope.data.transforms.fit:Fit",
+        "crop": "tinyscope.data.transforms.crop:Crop",
+        "photometric": "tinyscope.data.transforms.photometric:Photometric",
+        "blur": "tinyscope.data.transforms.blur:Blur",
+        "noise": "tinyscope.data.transforms.noise:Noise",
+    },
+)

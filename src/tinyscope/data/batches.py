@@ -1,0 +1,198 @@
+"""Batches of a run, step by step, made by worker processes."""
+
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tinyscope.data.images import BACKDROP
+from tinyscope.data.training_set import TrainingSet
+from tinyscope.errors import SettingsError, TinyscopeError
+from tinyscope.types import Batch, Dropped, Sample, Target
+
+__all__ = ["Loader", "TrainingSet", "collate", "loader"]
+
+
+def collate(samples: Sequence[Sample], divisor: int = 32, fill: Sequence[int] = BACKDROP) -> Batch:
+    """Samples padded at the right and bottom to one size, sides a multiple of `divisor`.
+
+    Args:
+        samples: At least one.
+        divisor: The largest stride of a detector, so that every level has whole cells.
+        fill: RGB of the padding; the default is the mean color, near zero once normalized.
+    """
+    sizes = tuple(s.size for s in samples)
+    height, width = (-(-max(lengths) // divisor) * divisor for lengths in zip(*sizes, strict=True))
+    images = torch.empty(len(samples), 3, height, width, dtype=torch.uint8)
+    color = torch.tensor(tuple(fill), dtype=torch.uint8)[:, None, None]
+    for image, sample, (h, w) in zip(images, samples, sizes, strict=True):
+        image[:, :h, :w] = sample.image
+        image[:, h:] = color
+        image[:, :h, w:] = color
+    return Batch(
+        images,
+        sizes,
+        tuple(s.target for s in samples),
+        tuple(s.image_id for s in samples),
+        tuple(s.file for s in samples),
+        sum((s.dropped for s in samples), Dropped()),
+    )
+
+
+class Loader(DataLoader[Any]):
+    """Yields `Batch` for every step of a run; made by `loader`.
+
+    Raises:
+        TinyscopeError: While iterating, as raised in a worker, without the worker's traceback.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        with warnings.catch_warnings():
+            # Workers use one thread and no lock that a thread of this process could hold.
+            warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
+            packed = super().__iter__()
+        for item in packed:
+            if isinstance(item, TinyscopeError):
+                raise item
+            yield item.unpack()
+
+
+def loader(
+    training_set: TrainingSet,
+    batch: int,
+    workers: int = 2,
+    start_step: int = 0,
+    steps: int = 1,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    divisor: int = 32,
+    prefetch: int = 4,
+    pin: bool = False,
+    context: str = "fork",
+) -> Loader:
+    """The batches of steps `start_step` to `steps` of a run, in one iteration.
+
+    Step s holds the positions s * batch to (s + 1) * batch - 1, whatever the number of epochs
+    in them; with several processes, each takes its consecutive share.
+
+    Args:
+        training_set: Samples by position.
+        batch: Samples of a step over all processes.
+        workers: Processes that make batches; 0 makes them in this one.
+        start_step: First step, for a run that is resumed.
+        steps: End of the run.
+        rank, world: This process, and how many there are.
+        divisor: Multiple that the sides of a batch are padded to.
+        prefetch: Batches that each worker makes ahead.
+        pin: Whether images lie in pinned memory, for copies to a GPU.
+        context: How workers start; with `fork` they share the memory of the annotations.
+
+    Raises:
+        SettingsError: The batch cannot be shared among the processes.
+    """
+    if batch < 1 or batch % world:
+        raise SettingsError(
+            f"data.batch: {batch} samples cannot be shared evenly among {world} processes; "
+            f"use a positive multiple of {world}"
+        )
+    return Loader(
+        Shares(training_set, divisor),
+        sampler=Steps(batch, start_step, steps, rank, world),
+        batch_size=None,  # an item of `Shares` is a batch already
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        multiprocessing_context=context if workers else None,
+        worker_init_fn=_start_worker,
+        pin_memory=pin,
+        # Without its own, starting an iteration would advance the global generator.
+        generator=torch.Generator(),
+    )
+
+
+@dataclass(frozen=True)
+class Steps(Sampler[list[int]]):
+    """The positions of this process in each step: its share of `batch` consecutive ones."""
+
+    batch: int
+    start_step: int
+    steps: int
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.start_step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share = self.batch // self.world
+        for step in range(self.start_step, self.steps):
+            first = step * self.batch + self.rank * share
+            yield list(range(first, first + share))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch on its way between processes: one tensor, the targets in arrays.
+
+    Every tensor that is sent takes a file descriptor and a mapping; arrays travel as bytes.
+    """
+
+    batch: Batch  # without targets
+    counts: list[int]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Packed":
+        targets = batch.targets
+        return cls(
+            replace(batch, targets=()),
+            [len(t) for t in targets],
+            torch.cat([t.boxes for t in targets]).numpy(),
+            torch.cat([t.labels for t in targets]).numpy(),
+            torch.cat([t.ignore for t in targets]).numpy(),
+        )
+
+    def unpack(self) -> Batch:
+        columns = (torch.from_numpy(c) for c in (self.boxes, self.labels, self.ignore))
+        split = (c.split(self.counts) for c in columns)
+        targets = tuple(Target(*parts) for parts in zip(*split, strict=True))
+        return replace(self.batch, targets=targets)
+
+    def pin_memory(self) -> "Packed":
+        return replace(self, batch=replace(self.batch, images=self.batch.images.pin_memory()))
+
+
+@dataclass(frozen=True)
+class Shares(Dataset["Packed | TinyscopeError"]):
+    """Batches by the positions of their samples; an error of the user's data is an item too.
+
+    Raised in a worker, it would come out with the worker's traceback as its message.
+    """
+
+    training_set: TrainingSet
+    divisor: int
+
+    def __getitem__(self, positions: list[int]) -> Packed | TinyscopeError:
+        try:
+            samples = [self.training_set[position] for position in positions]
+        except TinyscopeError as error:
+            return error
+        return Packed.of(collate(samples, self.divisor))
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _start_worker(_: int) -> None:
+    # Control-C goes to the whole group; the training process alone decides what follows.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,100 @@
+"""Samples of a training run.
+
+Samples are numbered from the start of the run over all epochs, and sample `position` is a pure
+function of the seed and its number: a resumed run goes on with the very next one, and neither
+the number of workers nor that of processes changes what is seen.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from tinyscope.data.images import ImageCache, image_size
+from tinyscope.data.randomness import Purpose, stream
+from tinyscope.data.windows.window import Window, WindowSource, look_through
+from tinyscope.errors import DataError
+from tinyscope.formats.tables import Annotations
+from tinyscope.types import Dropped, Sample, Target
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+
+class TrainingSet(Dataset[Sample]):
+    """Windows of the images of a data set, changed by transforms.
+
+    `len()` is the number of samples in an epoch; positions go on beyond it.
+
+    Args:
+        annotations: The data set.
+        windows: Which parts of the images are shown.
+        transforms: Applied in this order.
+        seed: Of every random choice.
+        read: Reads the image of a path and a stated size; the default keeps recent ones.
+
+    Raises:
+        DataError: There are no images, or no window would be shown.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        windows: WindowSource,
+        transforms: Sequence[Transform] = (),
+        seed: int = 0,
+        read: ImageCache | None = None,
+    ) -> None:
+        if not len(annotations):
+            raise DataError(f"the data set at {annotations.root} lists no images to train on")
+        self.annotations = with_sizes(annotations)
+        self.rule = windows.rule
+        self.plan = windows(self.annotations, seed)
+        self.transforms = tuple(transforms)
+        self.seed = seed
+        self.read = read or ImageCache()
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, position: int) -> Sample:
+        """Sample `position` of the run; its image may be a view that must not be written to."""
+        if position < 0:
+            raise IndexError(f"samples are numbered from 0, got {position}")
+        window = self.plan[position]
+        sample = look_through(self._whole(window), window, self.rule)
+        random = stream(self.seed, Purpose.TRANSFORMS, position)
+        for transform in self.transforms:
+            sample = transform(sample, random)
+        return sample
+
+    def _whole(self, window: Window) -> Sample:
+        at, columns = window.image, self.annotations
+        height, width = (int(n) for n in columns.sizes[at])
+        path = columns.path(at)
+        image = self.read(path, (height, width))
+        target, dropped = target_of(columns, at)
+        return Sample(image, target, int(columns.image_ids[at]), str(path), dropped)
+
+
+def target_of(annotations: Annotations, image: int) -> tuple[Target, Dropped]:
+    """What is to be found in the image at position `image`, and what cannot be as it is."""
+    rows = annotations.rows(image)
+    boxes = torch.from_numpy(annotations.boxes[rows].astype(np.float32))
+    labels = torch.from_numpy(annotations.labels[rows].astype(np.int64))
+    ignore = torch.from_numpy(annotations.ignore[rows].astype(np.bool_))
+    # Far from the origin, float32 may round both ends of a very thin box to one number.
+    flat = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1) & ~ignore
+    dropped = Dropped.of("no width or height in float32: now ignored", boxes[flat])
+    return Target(boxes, labels, ignore | flat), dropped
+
+
+def with_sizes(annotations: Annotations) -> Annotations:
+    """The annotations with the sizes that they leave open read from the image files."""
+    unknown = np.flatnonzero((annotations.sizes == 0).any(axis=1))
+    if not len(unknown):
+        return annotations
+    sizes = annotations.sizes.copy()
+    sizes[unknown] = [image_size(annotations.path(int(i))) for i in unknown]
+    return replace(annotations, sizes=sizes)
