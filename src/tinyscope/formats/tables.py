@@ -28,7 +28,7 @@ class Annotations:
     names: tuple[str, ...]
     category_ids: tuple[int, ...]
     image_ids: NDArray[np.int64]  # (i,)
-    files: NDArray[np.str_]  # (i,)
+    files: NDArray[np.character]  # (i,) of str; not np.str_, which the runtime checks refuse
     sizes: NDArray[np.int32]  # (i, 2)
     offsets: NDArray[np.int64]  # (i + 1,)
     boxes: NDArray[np.float64]  # (n, 4)
