@@ -1,0 +1,1 @@
+"""Everything with weights: backbones, necks and heads."""

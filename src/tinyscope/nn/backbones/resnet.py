@@ -1,0 +1,50 @@
+"""The usual ResNets (arXiv:1512.03385), as torchvision names and shapes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from tinyscope.nn.backbones.staged import Block, StagedNetwork
+from tinyscope.nn.blocks import Kernel, Norm
+
+_DEPTHS: dict[int, tuple[Block, tuple[int, ...]]] = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+}
+
+
+class ResNet(StagedNetwork):
+    """A ResNet by its depth; options as of `StagedNetwork`."""
+
+    def __init__(
+        self,
+        depth: Literal[18, 34, 50, 101] = 50,
+        *,
+        width: int = 64,
+        strides: Sequence[int] | None = None,
+        norm: Norm = "batch",
+        groups: int = 32,
+        norm_eval: bool = False,
+        norm_affine: bool = True,
+        frozen_stages: int = -1,
+        zero_init_residual: bool = True,
+        weights: Path | None = None,
+    ) -> None:
+        block, blocks = _DEPTHS[depth]
+        super().__init__(
+            Kernel(7, 2),
+            block,
+            blocks,
+            width=width,
+            stem_width=None,
+            strides=strides,
+            norm=norm,
+            groups=groups,
+            norm_eval=norm_eval,
+            norm_affine=norm_affine,
+            frozen_stages=frozen_stages,
+            zero_init_residual=zero_init_residual,
+            weights=weights,
+        )

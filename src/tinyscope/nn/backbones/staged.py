@@ -1,0 +1,156 @@
+"""The line that all ResNets share: a stem, then stages of residual blocks, one per level."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinyscope.errors import SettingsError
+from tinyscope.nn.blocks import BasicBlock, Bottleneck, Kernel, Norm, convolve, normalization
+from tinyscope.nn.weights import load_weights
+
+Block = Literal["basic", "bottleneck"]
+_KINDS: dict[str, type[BasicBlock] | type[Bottleneck]] = {
+    "basic": BasicBlock,
+    "bottleneck": Bottleneck,
+}
+_POOL = Kernel(3, 2)
+
+
+class StagedNetwork(nn.Module):
+    """A stem and stages of residual blocks; its levels are the stages' outputs.
+
+    The stem is a convolution, a norm and a max-pool; stage i, from 0, ends at stride 4 * 2**i
+    whatever the stem's stride. `channels`, `strides` and `convolutions` have an entry per level
+    that comes out; `convolutions[i]` is the deepest chain of kernels from the image to level i,
+    from which receptive fields follow.
+
+    Args:
+        stem: Kernel of the stem's convolution; its stride is 1 or 2.
+        block: Kind of the residual blocks.
+        blocks: How many, per stage.
+        width: Channels inside the blocks of the first stage; each later stage doubles them.
+        stem_width: Channels of the stem; None means `width`.
+        strides: The levels that come out, by stride, fine to coarse; None means all stages. 2 is
+            the stem's own map. Stages beyond the coarsest are not built.
+        norm: "batch", or "group", which does not mind small batches.
+        groups: Of group norm.
+        norm_eval: Batch norm uses its running statistics in training too and leaves them as they
+            are. Meant for pre-trained weights: without them nothing would be normalized.
+        norm_affine: Whether weights and biases of the norms learn.
+        frozen_stages: -1 trains everything, 0 freezes the stem, n the stem and n stages: no
+            gradients, statistics left as they are.
+        zero_init_residual: Every block starts as its shortcut: the weight of its last norm is 0.
+        weights: File of pre-trained weights with torchvision's names.
+
+    Raises:
+        SettingsError: A stride that the network does not have; more stages frozen than built.
+        CheckpointError: `weights` do not fit.
+    """
+
+    def __init__(
+        self,
+        stem: Kernel,
+        block: Block,
+        blocks: Sequence[int],
+        *,
+        width: int,
+        stem_width: int | None,
+        strides: Sequence[int] | None,
+        norm: Norm,
+        groups: int,
+        norm_eval: bool,
+        norm_affine: bool,
+        frozen_stages: int,
+        zero_init_residual: bool,
+        weights: Path | None,
+    ) -> None:
+        super().__init__()
+        reached = (2, *(4 * 2**i for i in range(len(blocks))))
+        self.strides = tuple(reached[1:] if strides is None else strides)
+        if not self.strides or self.strides != tuple(s for s in reached if s in self.strides):
+            raise SettingsError(f"strides {self.strides} must be some of {reached}, fine to coarse")
+        self._stages = reached.index(self.strides[-1])
+        self._frozen_stages = frozen_stages
+        if not -1 <= frozen_stages <= self._stages:
+            raise SettingsError(f"frozen_stages {frozen_stages} must be from -1 to {self._stages}")
+        self._norm_eval = norm_eval
+
+        kind = _KINDS[block]
+        channels = [stem_width or width]
+        chain: tuple[Kernel, ...] = (stem, _POOL)
+        chains = [(stem,) if stem.stride == 2 else chain]
+        self.conv1 = nn.Conv2d(3, channels[0], stem.size, stem.stride, stem.size // 2, bias=False)
+        self.bn1 = normalization(norm, channels[0], groups)
+        for i, count in enumerate(blocks[: self._stages]):
+            inside, outside = width * 2**i, width * 2**i * kind.expansion
+            stride = 2 if i else 2 // stem.stride
+            first = kind(channels[-1], inside, stride, norm, groups)
+            others = (kind(outside, inside, 1, norm, groups) for _ in range(count - 1))
+            self.add_module(f"layer{i + 1}", nn.Sequential(first, *others))
+            channels.append(outside)
+            chain += kind.chain(stride) + kind.chain(1) * (count - 1)
+            chains.append(chain)
+        self.channels = tuple(channels[reached.index(s)] for s in self.strides)
+        self.convolutions = tuple(chains[reached.index(s)] for s in self.strides)
+
+        self._initialize(zero_init_residual)
+        if weights is not None:
+            not_built = (f"layer{n}." for n in range(self._stages + 1, 9))
+            load_weights(self, weights, unused=("fc.", *not_built))
+        self._freeze(norm_affine)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Normalized images to levels (b, channels[i], ceil(h / strides[i]), ..) from the finest."""
+        x = convolve(self.conv1, self.bn1, images)
+        stem = x if self.conv1.stride[0] == 2 else None
+        # A maximum commutes with ReLU, which then meets a quarter of the values.
+        x = functional.relu(functional.max_pool2d(x, 3, 2, 1), inplace=True)
+        levels = []
+        if 2 in self.strides:
+            levels.append(x if stem is None else functional.relu(stem))
+        for stage, stride in zip(self._layers(), self._stage_strides(), strict=True):
+            x = stage(x)
+            if stride in self.strides:
+                levels.append(x)
+        return levels
+
+    def train(self, mode: bool = True) -> "StagedNetwork":
+        """As of every module, but frozen parts and fixed statistics stay in eval mode."""
+        super().train(mode)
+        if self._norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _layers(self) -> list[nn.Module]:
+        return [self.get_submodule(f"layer{n}") for n in range(1, self._stages + 1)]
+
+    def _stage_strides(self) -> list[int]:
+        return [4 * 2**i for i in range(self._stages)]
+
+    def _frozen(self) -> list[nn.Module]:
+        if self._frozen_stages < 0:
+            return []
+        return [self.conv1, self.bn1, *self._layers()[: self._frozen_stages]]
+
+    def _initialize(self, zero_init_residual: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
+                nn.init.zeros_(module.last_norm_weight)
+
+    def _freeze(self, norm_affine: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+                module.requires_grad_(norm_affine)
+        for module in self._frozen():
+            module.requires_grad_(False)
+        self.train()

@@ -1,0 +1,144 @@
+"""Residual blocks and what they are made of, with the names that torchvision's weights use.
+
+He et al. 2016, arXiv:1512.03385; the stride stands in the 3x3 convolution, not in the 1x1.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinyscope.errors import SettingsError
+
+Norm = Literal["batch", "group"]
+
+
+class Kernel(NamedTuple):
+    """What a convolution or a pooling adds to the receptive field."""
+
+    size: int
+    stride: int
+    dilation: int = 1
+
+
+def normalization(norm: Norm, channels: int, groups: int) -> nn.Module:
+    """A layer that normalizes (b, channels, h, w); `groups` counts only for group norm.
+
+    Raises:
+        SettingsError: `channels` do not split into `groups`.
+    """
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if channels % groups:
+        raise SettingsError(
+            f"groups {groups} does not divide the {channels} channels of a group norm; "
+            "choose a divisor of the narrowest width"
+        )
+    return nn.GroupNorm(groups, channels)
+
+
+def convolve(convolution: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
+    """`norm(convolution(x))` for a convolution without bias.
+
+    Batch norm with fixed statistics is an affine map, so it is multiplied into the weights: one
+    pass over the map instead of two, and nothing of the map kept for the norm's gradient. The
+    gradients, that of the norm's own weight and bias included, are the same.
+    """
+    if not isinstance(norm, nn.BatchNorm2d) or norm.training:
+        return norm(convolution(x))  # type: ignore[no-any-return]
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return functional.conv2d(
+        x,
+        convolution.weight * scale[:, None, None, None],
+        norm.bias - norm.running_mean * scale,
+        convolution.stride,
+        convolution.padding,
+        convolution.dilation,
+        convolution.groups,
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, before: int, width: int, stride: int, norm: Norm, groups: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+        self.bn1 = normalization(norm, width, groups)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = normalization(norm, width, groups)
+        self.downsample = shortcut(before, width, stride, norm, groups)
+
+    @staticmethod
+    def chain(stride: int) -> tuple[Kernel, ...]:
+        """The kernels of a block, in order."""
+        return Kernel(3, stride), Kernel(3, 1)
+
+    @property
+    def last_norm_weight(self) -> Tensor:
+        weight = self.bn2.weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, before, h, w) to (b, width, h/stride, w/stride)."""
+        y = functional.relu(convolve(self.conv1, self.bn1, x), inplace=True)
+        y = convolve(self.conv2, self.bn2, y)
+        return functional.relu(y.add_(_projected(self.downsample, x)), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut; four times as wide outside as inside."""
+
+    expansion = 4
+
+    def __init__(self, before: int, width: int, stride: int, norm: Norm, groups: int) -> None:
+        super().__init__()
+        after = self.expansion * width
+        self.conv1 = nn.Conv2d(before, width, 1, bias=False)
+        self.bn1 = normalization(norm, width, groups)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = normalization(norm, width, groups)
+        self.conv3 = nn.Conv2d(width, after, 1, bias=False)
+        self.bn3 = normalization(norm, after, groups)
+        self.downsample = shortcut(before, after, stride, norm, groups)
+
+    @staticmethod
+    def chain(stride: int) -> tuple[Kernel, ...]:
+        """The kernels of a block, in order."""
+        return Kernel(1, 1), Kernel(3, stride), Kernel(1, 1)
+
+    @property
+    def last_norm_weight(self) -> Tensor:
+        weight = self.bn3.weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, before, h, w) to (b, 4 * width, h/stride, w/stride)."""
+        y = functional.relu(convolve(self.conv1, self.bn1, x), inplace=True)
+        y = functional.relu(convolve(self.conv2, self.bn2, y), inplace=True)
+        y = convolve(self.conv3, self.bn3, y)
+        return functional.relu(y.add_(_projected(self.downsample, x)), inplace=True)
+
+
+def shortcut(before: int, after: int, stride: int, norm: Norm, groups: int) -> nn.Sequential | None:
+    """A 1x1 projection where a block changes its map's shape, else nothing."""
+    if before == after and stride == 1:
+        return None
+    return nn.Sequential(
+        nn.Conv2d(before, after, 1, stride, bias=False), normalization(norm, after, groups)
+    )
+
+
+def _projected(projection: nn.Sequential | None, x: Tensor) -> Tensor:
+    if projection is None:
+        return x
+    convolution, norm = projection
+    assert isinstance(convolution, nn.Conv2d)
+    return convolve(convolution, norm, x)

@@ -1,0 +1,160 @@
+"""Pre-trained weights from a local file into a backbone; nothing in the file is executed."""
+
+import logging
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tinyscope.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+PREFIXES = ("", "backbone.", "model.", "module.", "encoder.")
+"""What training frameworks put in front of a backbone's names, also one after another."""
+WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
+"""Under which key training frameworks keep the weights in their checkpoint."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a file's tensors: `loaded` and `missing` are those the module wants.
+
+    `unused` are those that the module has no place for, such as the classifier's.
+    """
+
+    prefix: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.loaded)} tensors loaded"]
+        parts += [f"prefix {self.prefix!r} removed"] * bool(self.prefix)
+        parts += [f"missing: {_few(self.missing)}"] * bool(self.missing)
+        parts += [f"not used: {_few(self.unused)}"] * bool(self.unused)
+        return "; ".join(parts)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a .safetensors file or of a .pth that holds nothing but tensors.
+
+    Raises:
+        CheckpointError: No such file, damaged, or it holds objects that only code could restore.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"weights: no file at {path}; give the path of a local file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"weights: {path} is damaged or holds more than tensors, and reading it would run its "
+            "code; save its state dict alone, best as .safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"weights: {path} is damaged ({error}); fetch it again") from error
+    while isinstance(content, Mapping) and (inner := _unwrapped(content)) is not None:
+        content = inner
+    tensors = {
+        str(name): value
+        for name, value in (content.items() if isinstance(content, Mapping) else ())
+        if isinstance(value, Tensor)
+    }
+    if not tensors:
+        raise CheckpointError(f"weights: {path} holds no named tensors; save a state dict")
+    return tensors
+
+
+def load_weights(
+    module: nn.Module,
+    path: Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    unused: Sequence[str] | None = ("fc.",),
+    least: float = 1.0,
+) -> Loaded:
+    """Copies a file's tensors into `module` by name.
+
+    The prefix that a framework put before the names is found by itself. Counters of batches may
+    be missing; older files do not have them.
+
+    Args:
+        module: What receives the weights.
+        path: File for `read_weights`.
+        names: The file's name of a tensor by the module's, where the two differ.
+        unused: Beginnings of names under the prefix that the file may hold in vain, such as the
+            classifier's; None allows any.
+        least: Fraction of the module's tensors that the file must hold.
+
+    Raises:
+        CheckpointError: The file cannot be read, is of another model, or too little matches; the
+            message names the first tensors that differ. The module is then as it was.
+    """
+    theirs = dict(names or {})
+    own = {
+        theirs.get(name, name): tensor
+        for name, tensor in module.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    prefix, found = _stripped(read_weights(path), own)
+    loaded = tuple(name for name in own if name in found)
+    missing = tuple(name for name in own if name not in found)
+    left_over = tuple(n for n in found if n not in own and not n.endswith("num_batches_tracked"))
+    report = Loaded(prefix, loaded, missing, left_over)
+    if not loaded:
+        raise CheckpointError(
+            f"weights: nothing in {path} matches; it holds {_few(tuple(found))}, "
+            f"wanted are {_few(tuple(own))}"
+        )
+    if differing := [n for n in loaded if found[n].shape != own[n].shape]:
+        name = differing[0]
+        raise CheckpointError(
+            f"weights: {path} is of another model: {name} is {tuple(found[name].shape)} there and "
+            f"{tuple(own[name].shape)} here ({len(differing)} tensors differ in shape)"
+        )
+    if len(loaded) < least * len(own):
+        raise CheckpointError(
+            f"weights: {path} is of another model: it lacks {len(missing)} of {len(own)} tensors: "
+            f"{_few(missing)}"
+        )
+    if unused is not None:
+        surplus = tuple(n for n in left_over if not n.startswith(tuple(unused)))
+        if surplus:
+            raise CheckpointError(
+                f"weights: {path} is of another model: it has {len(surplus)} tensors too many: "
+                f"{_few(surplus)}"
+            )
+    ours = {their: our for our, their in theirs.items()}
+    module.load_state_dict({ours.get(name, name): found[name] for name in loaded}, strict=False)
+    log.info("%s: %s", path, report)
+    return report
+
+
+def _unwrapped(content: Mapping[str, object]) -> Mapping[str, object] | None:
+    inner = (content.get(key) for key in WRAPPERS)
+    return next((value for value in inner if isinstance(value, Mapping)), None)
+
+
+def _stripped(
+    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> tuple[str, dict[str, Tensor]]:
+    """The prefix under which most of `own` is found, and the tensors under it without it."""
+    prefixes = list(dict.fromkeys(first + second for first in PREFIXES for second in PREFIXES))
+    counts = [sum(prefix + name in tensors for name in own) for prefix in prefixes]
+    prefix = prefixes[counts.index(max(counts))]
+    return prefix, {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _few(names: Sequence[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" * (len(names) > count))
