@@ -8,9 +8,10 @@ from tinyscope.catalog import Table
 DATASETS = Table(
     "dataset",
     {
-        "coco": "tinyscope.formats.coco:read_annotations",
-        "yolo": "tinyscope.data.yolo:read_yolo",
-        "voc": "tinyscope.data.voc:read_voc",
+        "folder": "tinyscope.data.datasets:folder",
+        "coco": "tinyscope.data.datasets:coco",
+        "yolo": "tinyscope.data.datasets:yolo",
+        "voc": "tinyscope.data.datasets:voc",
         "synthetic": "tinyscope.data.synthetic:synthetic",
     },
 )

@@ -162,7 +162,8 @@ def _to_8_bit(values: NDArray[Any], path: Path, sixteen_bit: SixteenBit) -> NDAr
     else:
         low, high = _ends(known)
     if values.dtype == np.uint16:  # a table: no float copy of a large raster
-        return _scale(np.arange(65536), low, high)[values]
+        table = _scale(np.arange(65536), low, high)
+        return np.take(table, values)
     return _scale(values, low, high)
 
 

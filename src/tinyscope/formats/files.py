@@ -1,0 +1,69 @@
+"""Files of a data set on disk: which are images, and that no name leads out of the folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from tinyscope.errors import DataError
+
+IMAGE_SUFFIXES = frozenset(
+    (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+"""Endings of files that are taken as images when a folder is listed, in any case."""
+
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""Names that a split goes by in folders, files and keys, the first one being ours."""
+
+
+def split_names(split: str) -> tuple[str, ...]:
+    """The names to look for; a split that is not known goes by its own name only."""
+    return next((names for names in SPLITS.values() if split in names), (split,))
+
+
+def inside(name: str, source: Path) -> str:
+    """A file name that `source` states, with forward slashes.
+
+    Raises:
+        DataError: The name is empty, absolute, or leads out of its folder.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not name or path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
+        raise DataError(
+            f"{source}: file name {name!r} is empty or leads out of the data set's folder; names "
+            "must be relative and without '..'"
+        )
+    return str(path)
+
+
+def image_files(folder: Path) -> Iterator[str]:
+    """Images in a folder and the folders below it, relative to it, in alphabetical order."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                folders.append(entry.name)
+            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                files.append(entry.name)
+    yield from sorted(files)
+    for name in sorted(folders):
+        yield from (f"{name}/{file}" for file in image_files(folder / name))
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        DataError: It cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
