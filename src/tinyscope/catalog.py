@@ -99,7 +99,7 @@ class Table:
         Of `supplied`, only what the constructor takes is passed on.
 
         Raises:
-            SettingsError: As `check`, or the constructor refuses a value (ValueError).
+            SettingsError: As `check`, or the constructor refuses a value.
         """
         checked = self.check(options, path, supplied)
         constructor = self.load(checked.pop("name"))
@@ -107,8 +107,11 @@ class Table:
         taken = {k: v for k, v in supplied.items() if k in known or open_ended}
         try:
             return constructor(**checked, **taken)
-        except ValueError as error:
-            raise SettingsError(f"{path or self.kind}: {error}") from error
+        except (ValueError, SettingsError) as error:
+            place = path or self.kind
+            if str(error).startswith(place):
+                raise
+            raise SettingsError(f"{place}: {error}") from error
 
     def schema(
         self, supplied: Collection[str] = (), parts: Mapping[str, Any] | None = None
@@ -292,11 +295,17 @@ def _in_words(
         return f"{where or model.__name__}: {first['msg'].removeprefix('Value error, ')}"
     # A union reports each of its members; they stand for one value.
     same = [e for e in errors if _place(e["loc"], values)[0] == keys]
-    allowed = " or ".join(dict.fromkeys(e["msg"].removeprefix("Input should ") for e in same))
+    allowed = " or ".join(dict.fromkeys(_allowed(e["msg"]) for e in same))
     hint = ""
     if isinstance(value, str) and first["type"] == "literal_error":
         hint = nearest(value, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
     return f"{where}: got {value!r}; must {allowed}{hint}"
+
+
+def _allowed(message: str) -> str:
+    """What pydantic says should be, in the words of YAML."""
+    message = message.removeprefix("Input should ")
+    return message.replace("a valid array", "a list").replace("be an object", "be a mapping")
 
 
 def _owner(model: type[BaseModel], keys: Sequence[int | str]) -> type[BaseModel]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,8 +20,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
@@ -97,7 +96,7 @@ def check_part(options: Any, path: str, key: str) -> Part:
     """
     try:  # only until every table exists
         kind = table(key)
-        kind.load(part_name(options, path, kind))
+        kind.load(part_name(options, path, kind), f"{path}.name")
     except (ModuleNotFoundError, AttributeError):
         return dict(options)
     kind = table(key)
@@ -117,6 +116,14 @@ def check_part(options: Any, path: str, key: str) -> Part:
     return result
 
 
+def _checked(key: str, path: str) -> BeforeValidator:
+    return BeforeValidator(lambda options: check_part(options, path, key))
+
+
+def _check_transforms(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    return tuple(check_part(p, f"data.transforms.{i}", "transforms") for i, p in enumerate(parts))
+
+
 class Settings(BaseModel):
     """A group of settings: nothing unknown, nothing changed later, values taken as they are."""
 
@@ -129,26 +136,13 @@ class DataSettings(Settings):
     `train` and `val` are data sets; left empty, they are found in the folder given with `--data`.
     """
 
-    train: Part | None = None
-    val: Part | None = None
-    windows: Part = {"name": "whole"}
-    transforms: tuple[Part, ...] = ()
+    train: Annotated[Part, _checked("train", "data.train")] | None = None
+    val: Annotated[Part, _checked("val", "data.val")] | None = None
+    windows: Annotated[Part, _checked("windows", "data.windows")] = {"name": "whole"}
+    transforms: Annotated[tuple[Part, ...], AfterValidator(_check_transforms)] = ()
     batch: PositiveInt = 8  # samples of all processes together
     workers: NonNegativeInt = 2  # of each process
     names: tuple[str, ...] | None = None  # classes and their order; else as the data set has them
-
-    @field_validator("train", "val", "windows")
-    @classmethod
-    def _part(cls, value: Part | None, info: ValidationInfo) -> Part | None:
-        key = str(info.field_name)
-        return None if value is None else check_part(value, f"data.{key}", key)
-
-    @field_validator("transforms")
-    @classmethod
-    def _parts(cls, value: tuple[Part, ...]) -> tuple[Part, ...]:
-        return tuple(
-            check_part(part, f"data.transforms.{i}", "transforms") for i, part in enumerate(value)
-        )
 
 
 def _word(value: Any) -> Any:
@@ -156,10 +150,7 @@ def _word(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
-Precision = Annotated[
-    Literal["auto", "32", "bf16", "16"],
-    BeforeValidator(_word),
-]
+Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_word)]
 """Of the computation; `auto` takes bfloat16 where the processor computes in it."""
 
 
@@ -208,15 +199,10 @@ class PredictSettings(Settings):
     tile: PositiveInt | None = None  # side of a tile; else the whole image at once
     overlap: NonNegativeInt = 64  # at least the longest object, or a cut object is never whole
     batch: PositiveInt = 4  # tiles at once
-    merge: Part = {"name": "nms"}
+    merge: Annotated[Part, _checked("merge", "predict.merge")] = {"name": "nms"}
     score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
     limit: PositiveInt = 1500  # detections of one image
     precision: Precision = "auto"
-
-    @field_validator("merge")
-    @classmethod
-    def _part(cls, value: Part) -> Part:
-        return check_part(value, "predict.merge", "merge")
 
     @model_validator(mode="after")
     def _tiles_advance(self) -> "PredictSettings":
@@ -228,12 +214,7 @@ class PredictSettings(Settings):
 class EvaluateSettings(Settings):
     """By whose rules detections are scored."""
 
-    protocol: Part = {"name": "coco"}
-
-    @field_validator("protocol")
-    @classmethod
-    def _part(cls, value: Part) -> Part:
-        return check_part(value, "evaluate.protocol", "protocol")
+    protocol: Annotated[Part, _checked("protocol", "evaluate.protocol")] = {"name": "coco"}
 
 
 class Recipe(Settings):
@@ -244,16 +225,11 @@ class Recipe(Settings):
 
     source: str
     expected: dict[str, float]
-    model: Part
+    model: Annotated[Part, _checked("model", "model")]
     data: DataSettings = Field(default_factory=DataSettings)
     train: TrainSettings
     predict: PredictSettings = Field(default_factory=PredictSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
-
-    @field_validator("model")
-    @classmethod
-    def _model(cls, value: Part) -> Part:
-        return check_part(value, "model", "model")
 
     def to_yaml(self) -> str:
         """The resolved recipe; `recipe_from` of it gives an equal one."""

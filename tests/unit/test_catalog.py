@@ -126,7 +126,7 @@ def test_open_ended_functions_take_any_option():
         ({"name": "flip", "probability": 2}, r"got 2; must be less than or equal to 1$"),
         (
             {"name": "shrink", "factor": "2"},
-            r"^p\.factor: got '2'; must be a valid integer or be a valid array$",
+            r"^p\.factor: got '2'; must be a valid integer or be a list$",
         ),
         ({"name": "stage", "rate": object()}, r"^p\.rate: got <object .* must be a number, string"),
         ({"name": "absent"}, r"^p\.name: absent needs the package surely_not_installed_package"),
