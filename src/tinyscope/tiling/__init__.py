@@ -1,0 +1,1 @@
+"""Geometry of windows: cutting an image, and merging what was found in its windows."""
