@@ -6,7 +6,7 @@ x2 - x1. Sizes are (height, width). Labels count from 0; there is no background 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -208,6 +208,7 @@ class Detections:
         return cls(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), names)
 
 
+@runtime_checkable
 class Coder(Protocol):
     """Turns boxes into what a head predicts relative to its priors, and back."""
 

@@ -1,7 +1,7 @@
 """Assigning and sampling for one image, with its ignored regions spared."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -11,6 +11,7 @@ from tinyscope.matching.ignore import spare_ignored
 from tinyscope.types import Matches, Priors, Size, Target
 
 
+@runtime_checkable
 class PriorMaker(Protocol):
     """The priors of levels of given sizes (cells), fine to coarse."""
 
@@ -19,12 +20,14 @@ class PriorMaker(Protocol):
     def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors: ...
 
 
+@runtime_checkable
 class Assigner(Protocol):
     """Which box each prior answers for: rows of `boxes`, BACKGROUND or IGNORED."""
 
     def __call__(self, priors: Priors, boxes: Tensor) -> Int64[Tensor, "p"]: ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Which assigned priors take part in the loss."""
 

@@ -90,9 +90,7 @@ class ProposalStage(nn.Module):
         priors = self._priors(outputs)
         spans = level_spans(priors.levels)
         return [
-            self._propose(
-                outputs.logits[i, :, 0], outputs.deltas[i], size, priors, spans, limits
-            )
+            self._propose(outputs.logits[i, :, 0], outputs.deltas[i], size, priors, spans, limits)
             for i, size in enumerate(sizes)
         ]
 

@@ -33,7 +33,9 @@ def overlaps(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> Float
     return shared.div_(union.clamp_(min=1e-9))
 
 
-def paired_overlaps(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "n 4"]) -> Float[Tensor, "n"]:
+def paired_overlaps(
+    boxes: Float[Tensor, "n 4"], others: Float[Tensor, "n 4"]
+) -> Float[Tensor, "n"]:
     """Intersection over union of each box with the other of its row, in [0, 1]."""
     sides = torch.minimum(boxes[:, 2:], others[:, 2:]) - torch.maximum(boxes[:, :2], others[:, :2])
     shared = sides.clamp(min=0).prod(dim=1)

@@ -31,9 +31,7 @@ class MaxIouAssigner:
 
     def __post_init__(self) -> None:
         if self.negative > self.positive:
-            raise ValueError(
-                f"negative {self.negative} must not be above positive {self.positive}"
-            )
+            raise ValueError(f"negative {self.negative} must not be above positive {self.positive}")
 
     def __call__(self, priors: Priors, boxes: Float[Tensor, "n 4"]) -> Int64[Tensor, "p"]:
         """Rows of `boxes`, BACKGROUND or IGNORED."""

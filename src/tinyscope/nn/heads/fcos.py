@@ -121,4 +121,3 @@ def centerness(priors: Priors, boxes: Float[Tensor, "m 4"]) -> Float[Tensor, "m"
     across, down = distances[:, 0::2], distances[:, 1::2]
     ratios = [d.amin(dim=1).clamp(min=0.01) / d.amax(dim=1).clamp(min=0.01) for d in (across, down)]
     return (ratios[0] * ratios[1]).sqrt()
-

@@ -85,4 +85,6 @@ def prior_box_loss(
     """Loss (m,) of predicted deltas (m, 4) of priors that answer for `boxes` (m, 4)."""
     if kind == "giou" or kind == "diou":
         return box_iou_loss(coder.decode(priors, deltas), boxes, kind)
-    return delta_loss(deltas, coder.encode(priors, boxes), beta=beta if kind == "smooth_l1" else 0)
+    return delta_loss(
+        deltas, coder.encode(priors, boxes), beta=beta if kind == "smooth_l1" else 0.0
+    )
