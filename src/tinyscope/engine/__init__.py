@@ -1,0 +1,1 @@
+"""The loops and the files around detectors: train, evaluate, predict, export."""

@@ -1,0 +1,43 @@
+"""Where a run computes: one CPU or GPU, several GPUs, several machines."""
+
+import os
+from datetime import timedelta
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy, Strategy
+
+from tinyscope.engine.machine import Precision, choose_precision
+
+_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def open_fabric(wanted: str, devices: int = 1) -> tuple[Fabric, Precision]:
+    """Fabric, launched, and the precision that it computes in.
+
+    Under torchrun its numbers of processes and machines hold; otherwise `devices` processes
+    start on this machine.
+
+    Args:
+        wanted: Precision as in the settings, perhaps "auto".
+        devices: Number of GPUs, or of processes where there is no GPU.
+    """
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = choose_precision(wanted, torch.device(kind))
+    world = int(os.environ.get("WORLD_SIZE", devices))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+    fabric = Fabric(
+        accelerator=kind,
+        devices=local,
+        num_nodes=world // local,
+        strategy=_strategy(kind) if world > 1 else "auto",
+        precision=_PRECISIONS[precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric, precision
+
+
+def _strategy(kind: str) -> Strategy:
+    # The first process evaluates while the others wait: longer than the default allows.
+    backend = "nccl" if kind == "cuda" else "gloo"
+    return DDPStrategy(process_group_backend=backend, timeout=timedelta(hours=4))

@@ -1,0 +1,89 @@
+"""The folder of a run: whether it may be started or gone on with, and what is in it.
+
+recipe.yaml, metrics.csv (losses by step), scores.csv (evaluations), timing.csv, dropped.json,
+evaluation.json (the last one), best.ckpt, last.ckpt, tensorboard/ where that is installed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint
+from tinyscope.engine.files import write_text_atomically
+from tinyscope.errors import SettingsError, TrainingError
+
+FREE_TO_CHANGE = ("data.workers", "data.train", "data.val", "source", "expected")
+"""Settings that a resumed run may have otherwise; the data are compared by their content."""
+
+
+def open_run(folder: Path, resume: bool) -> Checkpoint | None:
+    """Makes sure that a run can be written to `folder`; its checkpoint if it is gone on with.
+
+    Returns:
+        None where the run starts from the beginning.
+
+    Raises:
+        TrainingError: The folder holds something and `resume` is not asked for, or nothing can
+            be written to it.
+        CheckpointError: Its last checkpoint is damaged.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        write_text_atomically(probe, "can be written to")
+        probe.unlink()
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: cannot be written to ({error.strerror or error}); choose another --out"
+        ) from error
+    if not resume:
+        if any(folder.iterdir()):
+            raise TrainingError(
+                f"{folder}: is not empty; add --resume to go on with the run in it, "
+                "or choose another --out"
+            )
+        return None
+    last = folder / "last.ckpt"
+    return load_checkpoint(last) if last.exists() else None
+
+
+def check_same_run(
+    checkpoint: Checkpoint, recipe: Mapping[str, Any], names: tuple[str, ...], data: str
+) -> None:
+    """That a run can go on from `checkpoint` with these settings and data.
+
+    Raises:
+        SettingsError: A setting differs, the classes, or the content of the training set.
+    """
+    before, now = dict(_leaves(checkpoint.recipe)), dict(_leaves(recipe))
+    differing = [
+        key
+        for key in {**before, **now}
+        if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
+    ]
+    if differing:
+        shown = "; ".join(f"{k}: {before.get(k)} then, {now.get(k)} now" for k in differing[:4])
+        raise SettingsError(
+            f"the run to resume has another recipe: {shown}; use its own recipe.yaml, "
+            "or start a new run with another --out"
+        )
+    if checkpoint.names != names:
+        raise SettingsError(
+            f"the run to resume has the classes {list(checkpoint.names)}, the data have "
+            f"{list(names)}; give the data that it was started with"
+        )
+    if checkpoint.progress["data"] != data:
+        raise SettingsError(
+            "the training set is not the one that the run was started with: its annotations "
+            "differ; give that one, or start a new run with another --out"
+        )
+
+
+def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Every value that is no mapping, by its dotted key, as JSON."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", json.dumps(value)

@@ -1,0 +1,90 @@
+"""Opens the data sets that a recipe names, or that lie in a folder."""
+
+import hashlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
+from tinyscope.data.locate import locate
+from tinyscope.data.names import same_names, with_names
+from tinyscope.data.training_set import TrainingSet
+from tinyscope.errors import DataError, SettingsError
+from tinyscope.formats.tables import Annotations
+from tinyscope.settings import DataSettings
+
+Split = Literal["train", "val"]
+
+
+def open_annotations(settings: DataSettings, split: Split, data: Path | None) -> Annotations:
+    """The data set that the recipe names for `split`, else the one found in the folder `data`.
+
+    Classes are numbered as `data.names` says, where it says so.
+
+    Raises:
+        SettingsError: Neither a data set nor a folder is given.
+        DataError: The data set cannot be read, or `data.names` lacks a class of it.
+    """
+    part = getattr(settings, split)
+    if part is not None:
+        annotations: Annotations = DATASETS.build(part, f"data.{split}")
+    elif data is not None:
+        annotations = locate(data, split)
+    else:
+        raise SettingsError(
+            f"data.{split}: no data set is given; use --data DIR, or name one in the recipe"
+        )
+    return annotations if settings.names is None else with_names(annotations, settings.names)
+
+
+def open_splits(
+    settings: DataSettings, data: Path | None
+) -> tuple[Annotations, Annotations | None]:
+    """The sets to train and to evaluate on; the latter None where there is none.
+
+    Raises:
+        SettingsError, DataError: As `open_annotations`, or the sets have other classes.
+    """
+    train = open_annotations(settings, "train", data)
+    if settings.val is None and (data is None or not has_split(data, "val")):
+        return train, None
+    validation = open_annotations(settings, "val", data)
+    same_names(train, validation)
+    return train, validation
+
+
+def has_split(data: Path, split: Split) -> bool:
+    """Whether the folder holds the split, well-formed or not."""
+    if not data.is_dir():
+        return False  # a file of annotations is one set, which training takes
+    try:
+        locate(data, split)
+    except DataError as error:
+        return f"no split {split!r}" not in str(error)
+    return True
+
+
+def open_training_set(settings: DataSettings, annotations: Annotations, seed: int) -> TrainingSet:
+    """Samples of the windows and transforms that the recipe names."""
+    windows = WINDOWS.build(settings.windows, "data.windows")
+    transforms = [
+        TRANSFORMS.build(part, f"data.transforms.{i}") for i, part in enumerate(settings.transforms)
+    ]
+    return TrainingSet(annotations, windows, transforms, seed)
+
+
+def fingerprint(annotations: Annotations) -> str:
+    """Equal for equal annotations, wherever the images lie."""
+    digest = hashlib.sha256()
+    for field in fields(annotations):
+        if field.name != "root":
+            digest.update(f"{field.name}={_text(getattr(annotations, field.name))}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _text(column: object) -> str:
+    if isinstance(column, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(column).tobytes()).hexdigest()
+    return repr(column)

@@ -1,0 +1,134 @@
+"""Trains a detector on a data set: opens what the recipe names and lets the loop run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tinyscope.catalog import plain
+from tinyscope.data.batches import Loader, loader
+from tinyscope.data.training_set import TrainingSet
+from tinyscope.detectors.build import build
+from tinyscope.engine.devices import open_fabric
+from tinyscope.engine.evaluate_model import evaluate_detector
+from tinyscope.engine.files import write_text_atomically
+from tinyscope.engine.folder import check_same_run, open_run
+from tinyscope.engine.loop import BatchSource, Loop, Plan, Score
+from tinyscope.engine.machine import repeatable
+from tinyscope.engine.signals import stop_signals
+from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
+from tinyscope.formats.tables import Annotations
+from tinyscope.settings import Recipe, load_recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training came to.
+
+    Args:
+        folder: Everything that the run wrote.
+        best: Checkpoint with the weights to predict with.
+        scores: Numbers of the last evaluation; none where there was nothing to evaluate on.
+        steps: Optimizer steps done; fewer than planned where it stopped early.
+    """
+
+    folder: Path
+    best: Path
+    scores: Mapping[str, float]
+    steps: int
+
+
+def train(
+    recipe: str | Path | Recipe,
+    data: str | Path | None = None,
+    out: str | Path = "runs/train",
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    devices: int = 1,
+) -> Run:
+    """Trains the detector of a recipe.
+
+    On SIGTERM or SIGINT the step is finished and saved before SystemExit or KeyboardInterrupt is
+    raised.
+
+    Args:
+        recipe: Name of a recipe of the package, path of a YAML file, or a recipe.
+        data: Folder with the data set, where the recipe names none.
+        out: Folder of the run, see `folder.py` for what it holds.
+        resume: Go on with the run in `out`; it starts from the beginning if nothing is there.
+        overrides: Changes such as "train.steps=500".
+        devices: GPUs of this machine, or processes on its CPU; torchrun's numbers come before it.
+
+    Raises:
+        SettingsError: A setting is wrong, or the run to resume has other settings or data.
+        DataError: The data set cannot be read.
+        CheckpointError: A checkpoint is damaged or cannot be written.
+        TrainingError: The folder cannot be used, or a loss is not finite.
+    """
+    chosen, folder = load_recipe(recipe, overrides), Path(out)
+    place = None if data is None else Path(data)
+    fabric, precision = open_fabric(chosen.train.precision, devices)
+    checkpoint = open_run(folder, resume)
+    fabric.barrier()  # all have seen the folder before the first one writes to it
+    annotations, validation = open_splits(chosen.data, place)
+    training_set = open_training_set(chosen.data, annotations, chosen.train.seed)
+    torch.manual_seed(chosen.train.seed)
+    detector = build(chosen.model, len(annotations.names))
+    score = _score(chosen, validation, folder)
+    plan = _plan(chosen, training_set, max(detector.neck.strides), score)
+    if checkpoint:
+        check_same_run(checkpoint, plan.recipe, plan.names, plan.data)
+    if fabric.is_global_zero:
+        write_text_atomically(folder / "recipe.yaml", chosen.to_yaml())
+    with repeatable(fabric.device), stop_signals() as stop:
+        loop = Loop(fabric, precision, detector, plan, folder, checkpoint)
+        loop.run(stop)
+    return Run(folder, folder / "best.ckpt", loop.progress.scores, loop.done)
+
+
+def _plan(recipe: Recipe, training_set: TrainingSet, divisor: int, score: Score | None) -> Plan:
+    settings = recipe.train
+    epoch = len(training_set) / (recipe.data.batch * settings.accumulate)
+    return Plan(
+        settings,
+        steps=settings.steps or math.ceil((settings.epochs or 1) * epoch),
+        epoch=epoch,
+        recipe=plain(recipe.model_dump()),
+        names=training_set.annotations.names,
+        data=fingerprint(training_set.annotations),
+        batches=_batches(recipe, training_set, divisor),
+        score=score,
+    )
+
+
+def _batches(recipe: Recipe, training_set: TrainingSet, divisor: int) -> BatchSource:
+    def batches(start: int, end: int, rank: int, world: int) -> Loader:
+        return loader(
+            training_set,
+            recipe.data.batch,
+            recipe.data.workers,
+            start,
+            end,
+            rank,
+            world,
+            divisor=divisor,
+            pin=torch.cuda.is_available(),
+        )
+
+    return batches
+
+
+def _score(recipe: Recipe, validation: Annotations | None, folder: Path) -> Score | None:
+    """Evaluates on the validation set and keeps the whole result in the run's folder."""
+    if validation is None:
+        return None
+
+    def score(detector: nn.Module) -> Mapping[str, float]:
+        result = evaluate_detector(detector, validation, recipe)
+        write_text_atomically(folder / "evaluation.json", result.to_json())
+        return result.numbers
+
+    return score

@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from standin import StandIn, start
+
+from tinyscope.engine.checkpoint import load_checkpoint
+from tinyscope.engine.logs import read_rows
+from tinyscope.engine.signals import Stop
+from tinyscope.errors import TrainingError
+
+KEPT = ("last.ckpt", "best.ckpt", "metrics.csv", "scores.csv", "dropped.json")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in KEPT}
+
+
+def test_a_run_learns_and_leaves_its_files(tmp_path):
+    loop = start(tmp_path, steps=40)
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert [int(row["step"]) for row in rows] == list(range(1, 41))
+    assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
+    assert set(rows[0]) == {
+        "step",
+        "learning_rate",
+        "gradient_norm",
+        "loss",
+        "brightness",
+        "speckle",
+    }
+    assert [int(row["step"]) for row in read_rows(tmp_path / "scores.csv")] == list(range(4, 41, 4))
+    assert loop.done == 40
+    assert load_checkpoint(tmp_path / "last.ckpt").resumable
+    assert not load_checkpoint(tmp_path / "best.ckpt").resumable
+
+
+class StopAt(Stop):
+    """Asks to stop once so many steps have looked."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def requested(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("stopped", [1, 4, 7])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, optimizer, accumulate, stopped):
+    changes = {"optimizer": optimizer, "accumulate": accumulate, "clip_norm": 1.0}
+    start(tmp_path / "whole", **changes)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "parts", stop=StopAt(stopped), **changes)
+    assert load_checkpoint(tmp_path / "parts" / "last.ckpt").step == stopped + 1
+    start(tmp_path / "parts", resume=True, **changes)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_run_ended_between_checkpoints_repeats_what_it_did(tmp_path):
+    start(tmp_path / "whole", checkpoint_every=5)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "parts", stop=StopAt(6))
+    early = (tmp_path / "parts" / "last.ckpt").read_bytes()  # of step 7
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "parts", resume=True, stop=StopAt(3))
+    (tmp_path / "parts" / "last.ckpt").write_bytes(early)  # as if killed before it was saved
+    start(tmp_path / "parts", resume=True)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(tmp_path):
+    start(tmp_path)
+    before = contents(tmp_path)
+    assert start(tmp_path, resume=True).done == 12
+    assert contents(tmp_path) == before
+
+
+def test_the_best_checkpoint_is_the_average_at_the_best_score(tmp_path):
+    start(tmp_path, steps=24)
+    rows = read_rows(tmp_path / "scores.csv")
+    best = max(rows, key=lambda row: float(row["AP50"]))
+    checkpoint = load_checkpoint(tmp_path / "best.ckpt")
+    assert checkpoint.step == int(best["step"])
+    last = load_checkpoint(tmp_path / "last.ckpt")
+    assert last.weights is last.average
+
+
+def test_a_run_that_gains_no_more_stops_early_and_stays_stopped(tmp_path):
+    loop = start(tmp_path, steps=400, early_stop=2, learning_rate=1e-9, ema=None)
+    assert loop.done < 400
+    assert start(tmp_path, True, steps=400, early_stop=2, learning_rate=1e-9, ema=None).done == (
+        loop.done
+    )
+
+
+def test_a_loss_that_is_not_finite_names_term_and_files_and_spoils_nothing(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 8: brightness is nan.*nonfinite\.json"):
+        start(tmp_path, bad_at=30)
+    record = json.loads((tmp_path / "nonfinite.json").read_text())
+    assert record["term"] == "brightness"
+    assert record["files"] == ["28.png", "29.png", "30.png", "31.png"]
+    last = load_checkpoint(tmp_path / "last.ckpt")
+    assert last.step == 5
+    assert all(tensor.isfinite().all() for tensor in last.model.values())
+
+
+def test_in_accumulated_batches_the_bad_one_is_named(tmp_path):
+    with pytest.raises(TrainingError, match="step 4"):
+        start(tmp_path, bad_at=30, accumulate=2)
+    assert json.loads((tmp_path / "nonfinite.json").read_text())["files"][0] == "28.png"
+
+
+class InfiniteGradient(StandIn):
+    def loss(self, outputs, targets, sizes):
+        return {"root": (outputs * 0).sum().sqrt()}  # 0, of infinite slope
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_too(tmp_path):
+    with pytest.raises(TrainingError, match="step 1: gradient_norm is nan"):
+        start(tmp_path, detector=InfiniteGradient())
+    assert load_checkpoint(tmp_path / "last.ckpt").step == 0
+
+
+class Plain(StandIn):
+    """Draws nothing and knows no batch."""
+
+    def __init__(self) -> None:
+        super().__init__(norm=False)
+
+    def loss(self, outputs, targets, sizes):
+        return {"brightness": super().loss(outputs, targets, sizes)["brightness"]}
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path):
+    halves, whole = Plain(), Plain()
+    whole.load_state_dict(halves.state_dict())
+    start(tmp_path / "halves", detector=halves, accumulate=2)
+    start(tmp_path / "whole", detector=whole, size=8)
+    torch.testing.assert_close(halves.state_dict(), whole.state_dict())
+
+
+def test_lost_objects_are_counted_over_the_run(tmp_path):
+    start(tmp_path)
+    lost = json.loads((tmp_path / "dropped.json").read_text())
+    assert lost["lost"] == {"cut by the window": [0, 16, 0, 0, 0]}  # every third of 48
+
+
+def test_a_score_that_the_evaluation_lacks_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match=r"no number 'AP51'; use one of AP50"):
+        start(tmp_path, monitor="AP51")
