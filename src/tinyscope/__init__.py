@@ -1,0 +1,68 @@
+"""tinyscope finds objects of 2 to 32 pixels: train, evaluate, predict.
+
+The names below are imported on first use, so that `import tinyscope` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyscope.engine.convert import convert
+    from tinyscope.engine.detector import Detector, load
+    from tinyscope.engine.evaluate import evaluate_files as evaluate
+    from tinyscope.engine.evaluate_model import evaluate_model
+    from tinyscope.engine.predict import predict
+    from tinyscope.engine.train import Run, train
+    from tinyscope.errors import TinyscopeError
+    from tinyscope.evaluation import Result
+    from tinyscope.settings import Recipe, load_recipe
+    from tinyscope.types import Detections, Sample, Target
+
+_HOME = {
+    "Detections": "tinyscope.types:Detections",
+    "Detector": "tinyscope.engine.detector:Detector",
+    "Recipe": "tinyscope.settings:Recipe",
+    "Result": "tinyscope.evaluation:Result",
+    "Run": "tinyscope.engine.train:Run",
+    "Sample": "tinyscope.types:Sample",
+    "Target": "tinyscope.types:Target",
+    "TinyscopeError": "tinyscope.errors:TinyscopeError",
+    "convert": "tinyscope.engine.convert:convert",
+    "evaluate": "tinyscope.engine.evaluate:evaluate_files",
+    "evaluate_model": "tinyscope.engine.evaluate_model:evaluate_model",
+    "load": "tinyscope.engine.detector:load",
+    "load_recipe": "tinyscope.settings:load_recipe",
+    "predict": "tinyscope.engine.predict:predict",
+    "train": "tinyscope.engine.train:train",
+}
+
+__all__ = [
+    "Detections",
+    "Detector",
+    "Recipe",
+    "Result",
+    "Run",
+    "Sample",
+    "Target",
+    "TinyscopeError",
+    "convert",
+    "evaluate",
+    "evaluate_model",
+    "load",
+    "load_recipe",
+    "predict",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tinyscope' has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value  # next time without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,189 @@
+"""Commands parse and call; what a user can mend is one line on stderr and exit code 2."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+import tinyscope
+from tinyscope import recipes
+from tinyscope.cli import app, main
+from tinyscope.errors import DataError, SettingsError
+
+COMMANDS = typer.main.get_command(app).commands
+
+
+def call(*arguments):
+    """Exit code of one command."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    return caught.value.code or 0
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Puts a function in the place of one of the engine and returns the calls that it got."""
+
+    def replace(name, result=None):
+        module, _, function = name.partition(":")
+        calls = []
+
+        def fake(*arguments, **options):
+            calls.append((arguments, options))
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        stand_in = types.ModuleType(module)
+        setattr(stand_in, function, fake)
+        monkeypatch.setitem(sys.modules, module, stand_in)
+        return calls
+
+    return replace
+
+
+def test_the_help_names_every_command(capsys):
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+    assert set(COMMANDS) == {"train", "evaluate", "predict", "convert", "recipes", "synthetic"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_and_option_is_explained(name):
+    command = COMMANDS[name]
+    assert command.help
+    for parameter in command.params:
+        assert parameter.help, parameter.name
+
+
+def test_help_loads_neither_torch_nor_the_engine():
+    code = (
+        "import sys, tinyscope, tinyscope.cli; "
+        "print([m for m in ('torch', 'numpy', 'tinyscope.engine') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert call("--version") == 0
+    assert capsys.readouterr().out.startswith("tinyscope 0.")
+
+
+def test_an_error_of_the_user_is_one_line(engine, capsys):
+    engine("tinyscope.engine.train:train", SettingsError("train.steps: got 0; must be more [x]"))
+    assert call("train", "any", "--out", "run") == 2
+    shown = capsys.readouterr()
+    assert shown.err == "error: train.steps: got 0; must be more [x]\n"
+    assert shown.out == ""
+
+
+def test_a_long_error_is_not_broken_into_lines(engine, capsys):
+    engine("tinyscope.engine.train:train", DataError("long " * 100))
+    assert call("train", "any", "--out", "run") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_error_of_ours_is_not_hidden(engine):
+    engine("tinyscope.engine.train:train", AssertionError("a bug"))
+    with pytest.raises(AssertionError, match="a bug"):
+        main(["train", "any", "--out", "run"])
+
+
+def test_train_passes_on_what_it_was_given(engine, capsys):
+    run = types.SimpleNamespace(best=Path("run/best.ckpt"), steps=7, scores={"AP50": 0.5})
+    calls = engine("tinyscope.engine.train:train", run)
+    overrides = ["--set", "train.steps=7", "--set", "train.seed=1"]
+    assert call("train", "quick/demo", "--data", "d", "--out", "run", "--resume", *overrides) == 0
+    arguments = ("quick/demo", Path("d"), Path("run"), True, ["train.steps=7", "train.seed=1"], 1)
+    assert calls == [(arguments, {})]
+    assert capsys.readouterr().out == "7 steps -> run/best.ckpt\n"
+    assert call("train", "quick/demo", "--out", "run", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == {"AP50": 0.5}
+
+
+def test_evaluate_scores_files_without_a_model(engine, capsys, tmp_path):
+    result = types.SimpleNamespace(table="AP50 0.5", to_json=lambda: '{"AP50": 0.5}')
+    calls = engine("tinyscope.engine.evaluate:evaluate_files", result)
+    written = tmp_path / "score.json"
+    files = ["--truth", "t.json", "--detections", "d.json"]
+    assert call("evaluate", *files, "--protocol", "tiny", "--json", written) == 0
+    assert calls == [((Path("t.json"), Path("d.json"), "tiny"), {})]
+    assert capsys.readouterr().out == "AP50 0.5\n"
+    assert json.loads(written.read_text()) == {"AP50": 0.5}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["best.ckpt"],
+        ["--truth", "t.json"],
+        ["best.ckpt", "--data", "d", "--truth", "t.json", "--detections", "d.json"],
+    ],
+)
+def test_evaluate_takes_a_checkpoint_or_files(arguments, capsys):
+    assert call("evaluate", *arguments) == 2
+    assert "give either a checkpoint and --data, or" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_an_error(engine, capsys, tmp_path):
+    result = types.SimpleNamespace(table="", to_json=lambda: "{}")
+    engine("tinyscope.engine.evaluate:evaluate_files", result)
+    place = tmp_path / "absent" / "score.json"
+    files = ["--truth", "t.json", "--detections", "d.json"]
+    assert call("evaluate", *files, "--json", place) == 2
+    assert f"{place}: the JSON cannot be written" in capsys.readouterr().err
+
+
+def test_recipes_are_listed(capsys):
+    assert call("recipes", "--json", "-") == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(recipes.names())
+    assert call("recipes") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in recipes.names())
+
+
+@pytest.mark.parametrize("name", recipes.names()[:1])
+def test_a_recipe_is_shown_as_it_is_run(name, capsys):
+    assert call("recipes", name, "--set", "train.steps=3") == 0
+    assert yaml.safe_load(capsys.readouterr().out)["train"]["steps"] == 3
+
+
+def test_the_schema_knows_the_options_of_parts(capsys):
+    assert call("recipes", "--schema") == 0
+    schema = json.loads(capsys.readouterr().out)
+    resnet = schema["$defs"]["part_backbone"]["oneOf"][0]["properties"]
+    assert resnet["name"] == {"const": "resnet"}
+    assert "depth" in resnet
+    assert schema["$defs"]["part_rpn"]["oneOf"][0]["properties"]["coder"] == {
+        "$ref": "#/$defs/part_coder"
+    }
+    references = {f"#/$defs/{name}" for name in schema["$defs"]}
+    assert set(_references(schema)) <= references
+
+
+def _references(node):
+    if isinstance(node, dict):
+        yield from [node["$ref"]] if "$ref" in node else []
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+@pytest.mark.parametrize("name", tinyscope.__all__)
+def test_every_public_name_exists(name):
+    assert getattr(tinyscope, name) is not None
+    assert name in dir(tinyscope)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = tinyscope.trian
