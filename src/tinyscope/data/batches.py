@@ -57,10 +57,13 @@ class Loader(DataLoader[Any]):
             # Workers use one thread and no lock that a thread of this process could hold.
             warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
             packed = super().__iter__()
-        for item in packed:
-            if isinstance(item, TinyscopeError):
-                raise item
-            yield item.unpack()
+        try:
+            for item in packed:
+                if isinstance(item, TinyscopeError):
+                    raise item
+                yield item.unpack()
+        finally:
+            del packed  # ends the workers now, even if the error and this frame live on
 
 
 def loader(

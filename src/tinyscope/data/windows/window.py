@@ -1,7 +1,7 @@
 """What a source of windows promises, and how a sample is seen through one."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tinyscope.data.cut import CutRule, Frame, cut_out
 from tinyscope.data.resize import resized
@@ -18,6 +18,7 @@ class Window:
     size: Size
 
 
+@runtime_checkable
 class WindowPlan(Protocol):
     """The windows of all epochs; `position` counts samples from the start of the first one."""
 
@@ -28,6 +29,7 @@ class WindowPlan(Protocol):
     def __getitem__(self, position: int) -> Window: ...
 
 
+@runtime_checkable
 class WindowSource(Protocol):
     """Lays windows over a data set; what it holds are options."""
 
