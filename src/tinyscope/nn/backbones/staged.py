@@ -104,7 +104,7 @@ class StagedNetwork(nn.Module):
         self._freeze(norm_affine)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Normalized images to levels (b, channels[i], ceil(h / strides[i]), ..) from the finest."""
+        """Normalized images to levels, fine to coarse: (b, channels[i], ceil(h / stride), ...)."""
         x = convolve(self.conv1, self.bn1, images)
         stem = x if self.conv1.stride[0] == 2 else None
         # A maximum commutes with ReLU, which then meets a quarter of the values.

@@ -1,0 +1,209 @@
+"""ResNet and BH-ResNet against the reference implementation (README of the topic's folder)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from golden_files import Topic, assert_near, filled, hashed
+from torch import Tensor, nn
+
+from tinyscope.nn.backbones.bottom_heavy import BottomHeavyResNet
+from tinyscope.nn.backbones.resnet import ResNet
+from tinyscope.nn.backbones.staged import StagedNetwork
+
+TOPIC = Topic(
+    "bottom_heavy",
+    pending={
+        "antialias.safetensors": "wavelet and PASA pooling",
+        "construction_rule.json": "the rule that moves blocks between stages",
+        "detector_forward.safetensors": "the SSPNet detector",
+        "hrfpn.safetensors": "HRFPN",
+        "manifest_*hrnet*.json": "HRNet",
+        "manifest_*wavec*.json": "wavelet backbones",
+        "manifest_faster_rcnn_bh50_sspnet.json": "the SSPNet detector",
+        "ssp_attention.*": "the SSPNet attention loss",
+    },
+)
+PENDING_ROWS = {
+    r"(bh_)?hrnet\d+": "HRNet",
+    r"(bh_)?wavec.*": "wavelet backbones",
+    r"faster_rcnn_bh50_sspnet": "the SSPNet detector",
+    r".*/.*": "parameters and cost of whole detectors",
+}
+SUMMARY = TOPIC.json("forward_summary.json")
+TRAINED = [(file, case) for file in TOPIC.cases("*resnet*_train.json") for case in TOPIC.json(file)]
+
+
+def network(name: str, width: int, **options: Any) -> StagedNetwork:
+    """The net that a row's name begins with, or a skip where it is still to be built."""
+    for pattern, part in PENDING_ROWS.items():
+        if re.fullmatch(pattern, name):
+            pytest.skip(f"to be built: {part}")
+    kind = re.match(r"(bh_)?resnet(\d+)", name)
+    assert kind, f"a row of an unknown net: {name}"
+    if kind[1]:
+        assert kind[2] == "50"
+        return BottomHeavyResNet(width=width, **options)
+    return ResNet(int(kind[2]), width=width, **options)  # type: ignore[arg-type]
+
+
+def levels(name: str, shape: list[int]) -> list[Tensor]:
+    """Outputs in eval mode with filled weights, for the hashed input of a summary's row."""
+    first = SUMMARY[name]["outputs"] if "outputs" in SUMMARY[name] else SUMMARY[name]["backbone"]
+    net = network(name, first[0]["shape"][1] // 4)
+    net.load_state_dict(filled(net))
+    with torch.no_grad():
+        return net.eval()(2 * hashed("input", shape).float())
+
+
+def assert_summary(found: Tensor, expected: Mapping[str, Any]) -> None:
+    assert list(found.shape) == expected["shape"]
+    x = found.detach().double()
+    checksum = (x.flatten() * hashed("checksum", (x.numel(),))).sum()
+    summary = {
+        "mean": x.mean(),
+        "std": x.std(correction=0),
+        "absmax": x.abs().max(),
+        "l2": x.norm(),
+    }
+    for key, value in summary.items():
+        assert value == pytest.approx(expected[key], rel=1e-5), key
+    assert checksum == pytest.approx(expected["checksum"], abs=1e-5 * expected["l2"])
+    assert abs(int((x == 0).sum()) - expected["zeros"]) <= 2
+
+
+def test_the_hash_is_that_of_the_fixtures():
+    expected = torch.tensor([-0.73479872, -0.78641077, 0.94059083, 0.24472425])
+    torch.testing.assert_close(hashed("input", (4,)).float(), expected)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("*resnet*_narrow*.safetensors"))
+def test_levels_equal_the_reference(file):
+    stored = TOPIC.tensors(file)
+    name = file.removesuffix(".safetensors")
+    shape = list(stored["input"].shape) if "input" in stored else SUMMARY[name]["input"]
+    expected = {k.removeprefix("out."): v for k, v in stored.items() if re.search("out[0-9]$", k)}
+    net = network(name, expected["out0"].shape[1] // 4)
+    state = filled(net)
+    for key, value in stored.items():
+        if key.startswith("weight."):
+            torch.testing.assert_close(state[key.removeprefix("weight.")], value)
+    net.load_state_dict(state)
+    images = 2 * hashed("input", shape).float()
+    torch.testing.assert_close(images, stored.get("input", images))
+    found = net.eval()(images)
+    assert len(found) == len(expected)
+    for i, level in enumerate(found):
+        assert_near(level, expected[f"out{i}"], 1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({key.partition(".")[0] for key in TOPIC.tensors("backbones_full.safetensors")})
+)
+def test_full_width_equals_the_reference(name):
+    stored = TOPIC.tensors("backbones_full.safetensors")
+    for i, level in enumerate(levels(name, SUMMARY[name]["input"])):
+        expected = stored[f"{name}.out{i}"]
+        largest = SUMMARY[name]["outputs"][i]["absmax"]
+        torch.testing.assert_close(level[:1, :8, :4, :4], expected, rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("name", SUMMARY)
+def test_levels_have_the_summary_of_the_reference(name):
+    row = SUMMARY[name]
+    if "outputs" not in row:
+        network(name, 64)
+    for level, expected in zip(levels(name, row["input"]), row["outputs"], strict=True):
+        assert_summary(level, expected)
+
+
+@pytest.mark.parametrize(("file", "case"), TRAINED)
+def test_a_training_step_equals_the_reference(file, case):
+    expected = TOPIC.json(file)[case]
+    tensors = TOPIC.tensors(file.replace(".json", ".safetensors"))
+    frozen = re.search(r"frozen(\d+)", case)
+    net = network(
+        file,
+        expected["out_stats"][0]["shape"][1] // 4,
+        norm_eval="norm_train" not in case,
+        frozen_stages=int(frozen[1]) if frozen else -1,
+    )
+    net.load_state_dict(filled(net))
+    net.train()
+    batch, _, height, width = expected["out_stats"][0]["shape"]
+    found = net(2 * hashed("input", (batch, 3, 4 * height, 4 * width)).float())
+    for level, summary in zip(found, expected["out_stats"], strict=True):
+        assert_summary(level, summary)
+    loss = torch.stack(
+        [(x * hashed(f"g{i}", x.shape).float()).mean() for i, x in enumerate(found)]
+    ).sum()
+    loss.backward()
+    assert loss.item() == pytest.approx(expected["loss"], abs=1e-6)
+    parameters = dict(net.named_parameters())
+    assert [n for n, p in parameters.items() if p.grad is None] == expected["frozen_parameters"]
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert sorted({m.training for m in norms}) == sorted(expected["bn_training"])
+    buffers = dict(net.named_buffers())
+    for key, value in tensors.items():
+        owner, kind, name = [*key.split(".", 2)]
+        if owner == case and kind == "grad":
+            gradient = parameters[name].grad
+            assert gradient is not None
+            assert_near(gradient, value, 1e-4)
+        elif owner == case:
+            assert_near(buffers[name], value, 1e-5)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("manifest_*resnet*.json"))
+def test_names_and_shapes_are_those_of_published_weights(file):
+    expected = TOPIC.json(file)
+    name = file.removeprefix("manifest_").removesuffix(".json")
+    net = network(name, expected["conv1.weight"][0])
+    assert {key: list(value.shape) for key, value in net.state_dict().items()} == expected
+
+
+@pytest.mark.parametrize("name", TOPIC.json("init_stats.json"))
+def test_a_fresh_net_has_the_spread_of_the_reference(name):
+    expected = TOPIC.json("init_stats.json")[name]
+    if name.startswith("hrnet"):
+        pytest.skip("to be built: HRNet")
+    found = network("bh_resnet50", 64).state_dict()[name]
+    assert list(found.shape) == expected["shape"]
+    if expected["std"] == 0:
+        assert (found == expected["mean"]).all()
+    else:
+        assert found.std().item() == pytest.approx(expected["std"], rel=0.05)
+        assert abs(found.mean().item()) < 5 * expected["std"] / found.numel() ** 0.5
+
+
+@pytest.mark.parametrize("name", TOPIC.json("complexity.json"))
+def test_parameters_are_as_many_as_published(name):
+    expected = TOPIC.json("complexity.json")[name]
+    plain = network(name, 64)
+    assert sum(p.numel() for p in plain.parameters()) == expected["params"]
+    assert trainable(plain) == expected["params_trainable"]
+    norms = [m for m in plain.modules() if isinstance(m, nn.BatchNorm2d)]
+    counted = sum(p.numel() for m in norms for p in m.parameters())
+    assert counted == expected["params_batchnorm"]
+    for key, stages in (
+        ("params_trainable_bn_fixed", -1),
+        ("params_trainable_frozen1_bn_fixed", 1),
+    ):
+        if key in expected:
+            net = network(name, 64, norm_affine=False, frozen_stages=stages)
+            assert trainable(net) == expected[key], key
+
+
+def trainable(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("part", TOPIC.pending_cases())
+def test_of_a_part_to_come(part):
+    pytest.skip(f"to be built: {part}")
+
+
+def test_every_file_is_read():
+    assert not TOPIC.unread()
