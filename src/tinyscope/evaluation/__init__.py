@@ -1,0 +1,32 @@
+"""Detections and truth to numbers, by the protocol of each benchmark."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinyscope.catalog import Table
+from tinyscope.evaluation.result import Counts, Curves, Result
+from tinyscope.evaluation.scores import Scores
+from tinyscope.formats.tables import Annotations, DetectionTable
+
+PROTOCOLS = Table(
+    "protocol",
+    {
+        "coco": "tinyscope.evaluation.coco:CocoProtocol",
+        "tiny": "tinyscope.evaluation.tiny:TinyProtocol",
+    },
+)
+
+__all__ = ["PROTOCOLS", "Counts", "Curves", "Result", "Scores", "evaluate"]
+
+
+def evaluate(
+    truth: Annotations, found: DetectionTable, protocol: Mapping[str, Any] | str = "coco"
+) -> Result:
+    """Scores detections by a protocol: its name, or its name and options.
+
+    Raises:
+        SettingsError: The protocol or one of its options is unknown or wrong.
+    """
+    options = {"name": protocol} if isinstance(protocol, str) else protocol
+    result: Result = PROTOCOLS.build(options, "evaluate.protocol")(truth, found)
+    return result

@@ -1,0 +1,126 @@
+"""Objects and detections in the order that scoring goes through them.
+
+Both are sorted by class; a detection's row then is its rank among those of its class, so the
+pairing and the precision below compare rows and need no further sorting.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy import ndarray
+
+from tinyscope.formats.boxes import widths_and_heights
+from tinyscope.formats.tables import Annotations, DetectionTable
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects by class, then image id, then place in the file.
+
+    `groups` number the pairs of class and image. `areas` are those the file states, which sizes
+    are judged by; `extents` are width times height, which IoUs are made of. `ignored` objects
+    count neither for nor against; `regions` are those of them that any number of detections may
+    lie in, measured by how much of the detection they cover.
+    """
+
+    boxes: Float64[ndarray, "n 4"]
+    extents: Float64[ndarray, "n"]
+    areas: Float64[ndarray, "n"]
+    labels: Int64[ndarray, "n"]
+    groups: Int64[ndarray, "n"]
+    ignored: Bool[ndarray, "n"]
+    regions: Bool[ndarray, "n"]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Detections by class, best first; equal scores by image id, then place in the file.
+
+    `ranks` count from 0 among the detections of one class in one image. Class k owns rows
+    `starts[k]:starts[k + 1]`.
+    """
+
+    boxes: Float64[ndarray, "d 4"]
+    extents: Float64[ndarray, "d"]
+    scores: Float64[ndarray, "d"]
+    groups: Int64[ndarray, "d"]
+    ranks: Int64[ndarray, "d"]
+    starts: Int64[ndarray, "s"]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def rows(self, label: int) -> slice:
+        """Rows of one class."""
+        return slice(int(self.starts[label]), int(self.starts[label + 1]))
+
+
+def order_objects(
+    truth: Annotations, ignored: Bool[ndarray, "n"], regions: Bool[ndarray, "n"]
+) -> Objects:
+    """The rows of `truth`, with two columns of the protocol in the order of `truth`."""
+    images = np.repeat(_image_order(truth), np.diff(truth.offsets))
+    groups = truth.labels * len(truth) + images
+    rows = np.argsort(groups, kind="stable")
+    sides = widths_and_heights(truth.boxes[rows])
+    return Objects(
+        boxes=truth.boxes[rows],
+        extents=sides[:, 0] * sides[:, 1],
+        areas=truth.areas[rows],
+        labels=truth.labels[rows],
+        groups=groups[rows],
+        ignored=ignored[rows],
+        regions=regions[rows],
+    )
+
+
+def rank_detections(found: DetectionTable, truth: Annotations, limit: int) -> Ranked:
+    """The best `limit` detections per image and class."""
+    images = _image_order(truth)[found.images]
+    rows = np.argsort(images, kind="stable")
+    rows = rows[np.argsort(-found.scores[rows], kind="stable")]
+    rows = rows[np.argsort(found.labels[rows].astype(_smallest(len(truth.names))), kind="stable")]
+    groups = found.labels[rows] * len(truth) + images[rows]
+    ranks = _ranks(groups)
+    if (ranks >= limit).any():
+        within = ranks < limit
+        rows, groups, ranks = rows[within], groups[within], ranks[within]
+    boxes = found.boxes[rows]
+    sides = widths_and_heights(boxes)
+    counts = np.bincount(found.labels[rows], minlength=len(truth.names))
+    return Ranked(
+        boxes=boxes,
+        extents=sides[:, 0] * sides[:, 1],
+        scores=found.scores[rows],
+        groups=groups,
+        ranks=ranks,
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    )
+
+
+def _image_order(truth: Annotations) -> Int64[ndarray, "i"]:
+    """Place of every image when they are sorted by id."""
+    order = np.empty(len(truth), dtype=np.int64)
+    order[np.argsort(truth.image_ids)] = np.arange(len(truth))
+    return order
+
+
+def _ranks(groups: Int64[ndarray, "d"]) -> Int64[ndarray, "d"]:
+    """How many rows with the same value stand before each row."""
+    order = np.argsort(groups, kind="stable")
+    grouped = groups[order]
+    first = np.concatenate([[True], grouped[1:] != grouped[:-1]])[: len(groups)]
+    starts = np.flatnonzero(first)
+    lengths = np.diff(np.concatenate([starts, [len(groups)]]))
+    ranks = np.empty(len(groups), dtype=np.int64)
+    ranks[order] = np.arange(len(groups)) - np.repeat(starts, lengths)
+    return ranks
+
+
+def _smallest(values: int) -> type[np.unsignedinteger]:
+    """The type that sorts fastest: numpy sorts 16 bits by radix."""
+    return np.uint16 if values < 2**16 else np.uint64

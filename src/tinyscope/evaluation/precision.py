@@ -1,0 +1,102 @@
+"""Precision over recall from pairs: the accumulation that all protocols share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy import ndarray
+
+from tinyscope.evaluation.order import Ranked
+from tinyscope.evaluation.pairing import Pairs
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One class from the best detection down, seen at every hit: between two hits precision only
+    falls and recall stands still, so the hits say all.
+
+    The h hits are rows of the detections; `false` counts the false detections up to each of
+    them; `overlaps` are those of the hits; `positives` is the number of objects to be found.
+    `found_at` and `false_at` count hits and false detections up to the rows asked for.
+    """
+
+    hits: Int64[ndarray, "h"]
+    false: Int64[ndarray, "h"]
+    overlaps: Float64[ndarray, "h"]
+    positives: int
+    found_at: Int64[ndarray, "s"]
+    false_at: Int64[ndarray, "s"]
+
+    @property
+    def recall(self) -> Float64[ndarray, "h"]:
+        return np.arange(1, len(self.hits) + 1) / self.positives
+
+    @property
+    def precision(self) -> Float64[ndarray, "h"]:
+        found = np.arange(1.0, len(self.hits) + 1)
+        # The last term has no effect but that all digits equal those of pycocotools.
+        return np.divide(found, self.false + found + np.spacing(1))
+
+    def interpolated(
+        self, recalls: Float64[ndarray, "r"]
+    ) -> tuple[Float64[ndarray, "r"], Int64[ndarray, "r"]]:
+        """The best precision at each recall or above, and which hit reaches that recall.
+
+        The precision is 0 and the hit is `len(hits)` where a recall is never reached.
+        """
+        best = np.maximum.accumulate(self.precision[::-1])[::-1]
+        hit = np.searchsorted(self.recall, recalls, side="left")
+        return np.append(best, 0.0)[hit], hit
+
+
+def counting(inside: Bool[ndarray, "d"]) -> Int64[ndarray, "d+1"]:
+    """How many detections that count stand before each row."""
+    before = np.zeros(len(inside) + 1, dtype=np.int64)
+    np.cumsum(inside, out=before[1:])
+    return before
+
+
+def curves(
+    ranked: Ranked,
+    pairs: Pairs,
+    hit: Bool[ndarray, "m"],
+    inside: Bool[ndarray, "d"],
+    before: Int64[ndarray, "d+1"],
+    positives: Int64[ndarray, "k"],
+    stops: Int64[ndarray, "k s"],
+) -> Iterator[tuple[int, Curve]]:
+    """The curve of every class that has something to find.
+
+    Args:
+        ranked: All detections.
+        pairs: Those that are paired with an object.
+        hit: Which pairs are with an object that counts; the other ones count neither way.
+        inside: Detections that are false unless they are paired.
+        before: `counting(inside)`.
+        positives: Objects to be found per class.
+        stops: Rows of each class before which hits and false detections are counted as well.
+    """
+    # False before a row: all that count before it, less those of them that are paired.
+    paired = counting(inside[pairs.detections])
+    found = counting(hit)
+    bounds = np.searchsorted(pairs.detections, ranked.starts)
+    offsets = before[ranked.starts] - paired[bounds]
+    false = before[pairs.detections + 1] - paired[1:]
+    places = np.searchsorted(pairs.detections, stops)
+    false_at = before[stops] - paired[places] - offsets[:-1, None]
+    found_at = found[places] - found[bounds[:-1], None]
+    for label in np.flatnonzero(positives):
+        rows = slice(bounds[label], bounds[label + 1])
+        hits = hit[rows]
+        yield (
+            int(label),
+            Curve(
+                hits=pairs.detections[rows][hits],
+                false=false[rows][hits] - offsets[label],
+                overlaps=pairs.overlaps[rows][hits],
+                positives=int(positives[label]),
+                found_at=found_at[label],
+                false_at=false_at[label],
+            ),
+        )

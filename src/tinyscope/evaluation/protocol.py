@@ -1,0 +1,123 @@
+"""What protocols of boxes have in common: their settings, checked, and the way to the result."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from tinyscope.errors import SettingsError
+from tinyscope.evaluation.order import Objects, Ranked, order_objects, rank_detections
+from tinyscope.evaluation.pairing import ALWAYS_ENOUGH, candidates
+from tinyscope.evaluation.result import Result
+from tinyscope.evaluation.scores import Bin, Collector, cells
+from tinyscope.formats.tables import Annotations, DetectionTable
+
+Treatment = Literal["region", "once", "object"]
+"""What a row is that the file marks: a `region` is ignored and takes in any number of detections,
+by the share of the detection that it covers; `once` is an ignored object, which takes in one, by
+IoU; an `object` is to be found as all others are."""
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Name of a size to its least and largest value, both included; the first stands for all."""
+
+RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+def check_settings(thresholds: tuple[float, ...], sizes: Ranges, limits: tuple[int, ...]) -> None:
+    """Refuses what cannot be scored.
+
+    Raises:
+        SettingsError: Names the setting and what is allowed.
+    """
+    if not thresholds or not all(0 < t <= 1 for t in thresholds):
+        raise SettingsError(f"thresholds: got {thresholds}; must be IoUs above 0, at most 1")
+    if not sizes or not all(0 <= low < high for low, high in sizes.values()):
+        raise SettingsError(
+            f"sizes: got {dict(sizes)}; must name at least one [least, largest] in pixels, "
+            "0 <= least < largest"
+        )
+    if not limits or any(a >= b for a, b in zip((0, *limits), limits, strict=False)):
+        raise SettingsError(f"limits: got {limits}; must be ascending numbers above 0")
+
+
+def score_boxes(
+    truth: Annotations,
+    found: DetectionTable,
+    *,
+    thresholds: tuple[float, ...],
+    areas: Ranges,
+    limits: tuple[int, ...],
+    crowd: Treatment,
+    ignore: Treatment,
+    stamp: Mapping[str, Any],
+) -> Result:
+    """Greedy matching by IoU in ranges of area.
+
+    Args:
+        truth: All of its images take part.
+        found: Detections in them.
+        thresholds: IoUs from which on a detection has found an object.
+        areas: Ranges in square pixels.
+        limits: Detections per image and class that count, ascending.
+        crowd: What crowd rows are.
+        ignore: What ignored rows are that are no crowd.
+        stamp: What the result is stamped with.
+    """
+    treated = np.where(truth.crowd, crowd, np.where(truth.ignore, ignore, "object"))
+    objects = order_objects(truth, ignored=treated != "object", regions=treated == "region")
+    ranked = rank_detections(found, truth, limits[-1])
+    collector = Collector(
+        ranked, RECALLS, (len(thresholds), len(truth.names), len(areas), len(limits))
+    )
+    close = candidates(ranked, objects, min(*thresholds, ALWAYS_ENOUGH))
+    bins = [area_bin(objects, ranked, low, high) for low, high in areas.values()]
+    for cell in cells(ranked, objects, close, bins, thresholds, limits):
+        collector.add(cell)
+    return Result(
+        names=truth.names,
+        thresholds=thresholds,
+        sizes=tuple(areas),
+        limits=limits,
+        recalls=RECALLS,
+        scores=collector.scores(),
+        stamp=stamp,
+    )
+
+
+def area_bin(objects: Objects, ranked: Ranked, low: float, high: float) -> Bin:
+    """The objects of one range of area; other ones are ignored, other detections no fault."""
+    return Bin(
+        ignored=objects.ignored | ~_within(objects.areas, low, high),
+        inside=_within(ranked.extents, low, high),
+    )
+
+
+def make_stamp(
+    protocol: str, options: Mapping[str, Any], truth: Annotations, found: DetectionTable
+) -> dict[str, Any]:
+    """What a number must be quoted with: protocol, options, amounts and versions."""
+    try:
+        own = version("tinyscope")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        own = "unknown"
+    return {
+        "protocol": protocol,
+        "options": dict(options),
+        "images": len(truth),
+        "objects": int((~truth.ignore).sum()),
+        "ignored": int(truth.ignore.sum()),
+        "detections": len(found),
+        "versions": {
+            "tinyscope": own,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _within(areas: Float64[ndarray, "n"], low: float, high: float) -> Bool[ndarray, "n"]:
+    return np.logical_and(areas >= low, areas <= high)

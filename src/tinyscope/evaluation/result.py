@@ -1,0 +1,247 @@
+"""What an evaluation returns: numbers by name, by class and by size, and how they came about."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from tinyscope.evaluation.scores import COUNTED_SCORES, Scores
+from tinyscope.evaluation.table import aligned, by_class, by_size, text
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Objects found and missed, and detections that are false, from one score up."""
+
+    found: int
+    missed: int
+    false: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 when there is nothing."""
+        total = 2 * self.found + self.missed + self.false
+        return 2 * self.found / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Precision of one class at `recalls` for each threshold, and the scores that reach them."""
+
+    recalls: Float64[ndarray, "r"]
+    precision: Float64[ndarray, "t r"]
+    scores: Float64[ndarray, "t r"]
+
+
+@dataclass(frozen=True)
+class Result(Mapping[str, float]):
+    """Numbers of one evaluation, between 0 and 1, or -1 where there was nothing to score.
+
+    `result["AP"]` is the mean over all thresholds, `result["AP50"]` that at IoU 0.5,
+    `result["AP50_small"]` that of one size, `result["AR@100"]` the recall with 100 detections
+    per image and class; without `@` the last limit holds. `extra` holds what a protocol adds.
+    """
+
+    names: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    sizes: tuple[str, ...]
+    limits: tuple[int, ...]
+    recalls: Float64[ndarray, "r"]
+    scores: Scores
+    stamp: Mapping[str, Any]
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self.metrics:
+            raise KeyError(f"no number named {name!r}; there are {', '.join(self.metrics)}")
+        return self.metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def __str__(self) -> str:
+        return self.table
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """All numbers over all classes by name."""
+        return self._metrics(slice(None)) | dict(self.extra)
+
+    @cached_property
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """The same numbers for each class, and its `objects`."""
+        return {
+            name: {**self._metrics(slice(k, k + 1)), "objects": float(self.objects(name))}
+            for k, name in enumerate(self.names)
+        }
+
+    @cached_property
+    def per_size(self) -> dict[str, dict[str, float]]:
+        """The numbers for each size, by their names without a size."""
+        return {
+            size: {
+                **self._metrics_of_size(slice(None), a),
+                "objects": float(self.objects(size=size)),
+            }
+            for a, size in enumerate(self.sizes)
+        }
+
+    @cached_property
+    def curves(self) -> dict[str, Curves]:
+        """Precision over recall of each class, all sizes, last limit."""
+        s = self.scores
+        return {
+            name: Curves(self.recalls, s.precision[:, :, k, 0, -1], s.scores[:, :, k, 0, -1])
+            for k, name in enumerate(self.names)
+        }
+
+    @property
+    def table(self) -> str:
+        """The main numbers by size and by class, and the counts at the score of the best F1."""
+        stamp, best = self.stamp, self.best_score()
+        counts = self.counts(best)
+        precision = ["AP", *(threshold_name("AP", self.thresholds[t]) for t in self.shown)]
+        recall = [f"AR@{limit}" for limit in self.limits]
+        parts = [
+            f"protocol {stamp['protocol']}: {stamp['images']} images, {stamp['objects']} objects, "
+            f"{stamp['detections']} detections",
+            by_size(self.per_size, [*precision, *recall]),
+        ]
+        if self.extra:
+            parts.append(aligned([[name, text(value)] for name, value in self.extra.items()]))
+        if len(self.names) > 1:
+            parts.append(by_class(self.per_class, [*precision, recall[-1]]))
+        parts.append(
+            f"at the score of the best F1, {best:.2f}: {counts.found} found, "
+            f"{counts.missed} missed, {counts.false} false (F1 {counts.f1:.3f})"
+        )
+        return "\n\n".join(parts)
+
+    def objects(self, name: str | None = None, size: str | None = None) -> int:
+        """How many objects there are to find; of all classes and sizes where not said."""
+        return int(self.scores.positives[self._labels(name), self._size(size)].sum())
+
+    def counts(
+        self,
+        score: float,
+        threshold: float | None = None,
+        name: str | None = None,
+        size: str | None = None,
+    ) -> Counts:
+        """Found, missed and false objects when detections below `score` are left out.
+
+        Args:
+            score: A multiple of 0.01.
+            threshold: One of the thresholds; 0.5 or the first one when None.
+            name: A class; all when None.
+            size: A size; all when None.
+        """
+        place = round(100 * score)
+        if not 0 <= place <= 100 or not np.isclose(COUNTED_SCORES[place], score):
+            raise ValueError(f"score must be a multiple of 0.01 up to 1, got {score}")
+        t, labels, a = self._threshold(threshold), self._labels(name), self._size(size)
+        found = int(self.scores.found[t, labels, a, place].sum())
+        return Counts(
+            found=found,
+            missed=self.objects(name, size) - found,
+            false=int(self.scores.false[t, labels, a, place].sum()),
+        )
+
+    def best_score(self, threshold: float | None = None) -> float:
+        """The least score, in steps of 0.01, at which the F1 over all classes is largest."""
+        f1 = [self.counts(score, threshold).f1 for score in COUNTED_SCORES.tolist()]
+        return float(COUNTED_SCORES[int(np.argmax(f1))])
+
+    def stamped(self, **entries: Any) -> "Result":
+        """The same with entries added to the stamp, such as the names of the files."""
+        return replace(self, stamp={**self.stamp, **entries})
+
+    def to_json(self) -> str:
+        """Stamp, numbers, counts and curves (at the thresholds that the table shows)."""
+        best = self.best_score()
+        counts = self.counts(best)
+        content = {
+            "stamp": self.stamp,
+            "metrics": self.metrics,
+            "per_class": self.per_class,
+            "per_size": self.per_size,
+            "counts": {
+                "score": best,
+                "threshold": self.thresholds[self._threshold(None)],
+                "found": counts.found,
+                "missed": counts.missed,
+                "false": counts.false,
+            },
+            "recalls": self.recalls.tolist(),
+            "curves": {
+                name: {
+                    threshold_name("AP", self.thresholds[t]): {
+                        "precision": curves.precision[t].tolist(),
+                        "scores": curves.scores[t].tolist(),
+                    }
+                    for t in self.shown
+                }
+                for name, curves in self.curves.items()
+            },
+        }
+        return json.dumps(content, indent=1, allow_nan=False)
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Positions of 0.5 and 0.75, or of all where they are not among few others."""
+        usual = tuple(t for t, x in enumerate(self.thresholds) if np.isclose(x, (0.5, 0.75)).any())
+        return usual if len(self.thresholds) > 4 and usual else tuple(range(len(self.thresholds)))
+
+    def _metrics(self, labels: slice) -> dict[str, float]:
+        numbers: dict[str, float] = {}
+        for a, size in enumerate(self.sizes):
+            suffix = f"_{size}" if a else ""
+            of_size = self._metrics_of_size(labels, a)
+            numbers |= {f"{name}{suffix}": value for name, value in of_size.items()}
+        return numbers
+
+    def _metrics_of_size(self, labels: slice, a: int) -> dict[str, float]:
+        precision = self.scores.precision[:, :, labels, a, -1]
+        recall = self.scores.recall[:, labels, a]
+        numbers = {"AP": mean_of_scored(precision)}
+        for t, threshold in enumerate(self.thresholds):
+            numbers[threshold_name("AP", threshold)] = mean_of_scored(precision[t])
+        for m, limit in enumerate(self.limits):
+            numbers[f"AR@{limit}"] = mean_of_scored(recall[..., m])
+        return numbers | {"AR": numbers[f"AR@{self.limits[-1]}"]}
+
+    def _labels(self, name: str | None) -> slice:
+        if name is None:
+            return slice(None)
+        label = self.names.index(name)
+        return slice(label, label + 1)
+
+    def _size(self, size: str | None) -> int:
+        return 0 if size is None else self.sizes.index(size)
+
+    def _threshold(self, threshold: float | None) -> int:
+        near = np.flatnonzero(np.isclose(self.thresholds, 0.5 if threshold is None else threshold))
+        if len(near):
+            return int(near[0])
+        if threshold is None:
+            return 0
+        raise ValueError(f"no threshold {threshold}; there are {self.thresholds}")
+
+
+def threshold_name(name: str, threshold: float) -> str:
+    """A number at one IoU threshold: AP50."""
+    return f"{name}{100 * threshold:.4g}"
+
+
+def mean_of_scored(values: Float64[ndarray, "..."]) -> float:
+    """Mean of the entries that are not -1; -1 where all are."""
+    scored = values[values > -1]
+    return float(scored.mean()) if len(scored) else -1.0

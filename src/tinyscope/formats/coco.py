@@ -1,0 +1,209 @@
+"""COCO JSON: images with annotations, and lists of detections (https://cocodataset.org/#format-data).
+
+A box that lies partly outside its image is kept as it stands: what it covers outside counts in
+its area and IoU, as in pycocotools. A box wholly outside is an error, as is one without area.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyscope.formats.atomic import write_atomic
+from tinyscope.formats.boxes import corners, widths_and_heights
+from tinyscope.formats.columns import (
+    check_boxes,
+    class_names,
+    image_files,
+    image_sizes,
+    positions,
+    rows_of,
+    stated_areas,
+    unique_ids,
+)
+from tinyscope.formats.rows import Rows, read_object, read_rows
+from tinyscope.formats.tables import Annotations, DetectionTable
+
+_ROWS_AT_ONCE = 10_000  # rows that are Python objects at a time while writing
+
+AddDetections = Callable[
+    [NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]], None
+]
+"""Takes image ids (d,), boxes x1 y1 x2 y2 (d, 4), scores (d,) and category ids (d,)."""
+
+
+def read_annotations(path: Path, images: Path | None = None) -> Annotations:
+    """Images and objects of a COCO file.
+
+    `iscrowd` rows and rows with an optional `ignore` flag count neither for nor against.
+
+    Args:
+        path: The JSON file.
+        images: Folder that `file_name` starts from; the file's own folder when None.
+
+    Raises:
+        DataError: The file is missing or malformed, has no images, an id twice, a reference to
+            nothing, an image outside of the folder, or a box that cannot be right.
+    """
+    content = read_object(path)
+    pictures = rows_of(content, "images", "image", path)
+    objects = rows_of(content, "annotations", "annotation", path)
+    categories = rows_of(content, "categories", "category", path)
+    if not len(pictures):
+        raise DataError(f"{path}: the data set is empty: no images are listed; add some")
+    if not len(categories):
+        raise DataError(f"{path}: no categories are listed; name at least one class")
+    category_ids = unique_ids(categories)
+    image_ids = unique_ids(pictures)
+    annotation_ids = unique_ids(objects)
+    sizes = image_sizes(pictures)
+    position = positions(objects, "image_id", image_ids, "image")
+    label = positions(objects, "category_id", category_ids, "category")
+    stated = objects.boxes()
+    check_boxes(objects, stated, sizes[position])
+    crowd = objects.flags("iscrowd")
+    ignore = crowd | objects.flags("ignore")
+    areas = stated_areas(objects, stated)
+    order = np.argsort(position, kind="stable")
+    return Annotations(
+        root=path.parent if images is None else images,
+        names=class_names(categories),
+        category_ids=tuple(int(i) for i in category_ids),
+        image_ids=image_ids,
+        files=image_files(pictures),
+        sizes=sizes,
+        offsets=np.searchsorted(position[order], np.arange(len(image_ids) + 1)).astype(np.int64),
+        boxes=corners(stated)[order],
+        labels=label[order],
+        areas=areas[order],
+        ignore=ignore[order],
+        crowd=crowd[order],
+        annotation_ids=annotation_ids[order],
+    )
+
+
+def read_detections(path: Path, truth: Annotations) -> DetectionTable:
+    """Detections of a COCO results list, in the order of the file.
+
+    Raises:
+        DataError: The file is missing or malformed, a row lacks a key or names an image or a
+            category that `truth` does not have, or a box or a score is no number.
+    """
+    categories = np.array(truth.category_ids, dtype=np.int64)
+    tables = []
+    before = 0
+    for piece in read_rows(path):
+        rows = Rows(piece, f"{path}: detection", before)
+        boxes = rows.boxes()
+        if (wrong := (boxes[:, 2:] < 0).any(axis=1)).any():
+            row = int(wrong.argmax())
+            rows.refuse(
+                row,
+                f"box {boxes[row].tolist()} (x, y, width, height) has a negative side; "
+                "remove the row or correct the box",
+            )
+        tables.append(
+            DetectionTable(
+                images=positions(rows, "image_id", truth.image_ids, "image"),
+                boxes=corners(boxes),
+                scores=rows.numbers("score"),
+                labels=positions(rows, "category_id", categories, "category"),
+            )
+        )
+        before += len(rows)
+    return DetectionTable.concatenate(tables)
+
+
+def write_annotations(annotations: Annotations, path: Path) -> None:
+    """Writes the images and objects as a COCO file, which `read_annotations` reads back equal.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    a = annotations
+    pictures = zip(a.image_ids.tolist(), a.files.tolist(), a.sizes.tolist(), strict=True)
+    categories = zip(a.category_ids, a.names, strict=True)
+    with write_atomic(path) as file:
+        file.write('{"categories":')
+        json.dump([{"id": i, "name": name} for i, name in categories], file)
+        file.write(',\n"images":[')
+        for number, (i, name, (height, width)) in enumerate(pictures):
+            row = {"id": i, "file_name": name}
+            size = {"width": width, "height": height} if width and height else {}
+            file.write((",\n" if number else "\n") + json.dumps(row | size))
+        file.write('],\n"annotations":[')
+        for number, text in enumerate(_annotation_texts(a)):
+            file.write((",\n" if number else "\n") + text)
+        file.write("]}\n")
+
+
+def write_detections(table: DetectionTable, truth: Annotations, path: Path) -> None:
+    """Writes detections as a COCO results list with the ids of `truth`.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    categories = np.array(truth.category_ids, dtype=np.int64)
+    with detection_writer(path) as add:
+        for start in range(0, len(table), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            add(
+                truth.image_ids[table.images[rows]],
+                table.boxes[rows],
+                table.scores[rows],
+                categories[table.labels[rows]],
+            )
+
+
+@contextmanager
+def detection_writer(path: Path) -> Iterator[AddDetections]:
+    """A COCO results list to add detections to as they come; `path` appears at the end.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    with write_atomic(path) as file:
+        separator = "[\n"
+
+        def add(
+            image_ids: NDArray[np.int64],
+            boxes: NDArray[np.float64],
+            scores: NDArray[np.float64],
+            category_ids: NDArray[np.int64],
+        ) -> None:
+            nonlocal separator
+            stated = _stated(np.asarray(boxes, dtype=np.float64).reshape(-1, 4))
+            columns = (image_ids, category_ids, stated, scores)
+            for i, c, box, score in zip(*(x.tolist() for x in columns), strict=True):
+                row = {"image_id": i, "category_id": c, "bbox": box, "score": score}
+                file.write(separator + json.dumps(row))
+                separator = ",\n"
+
+        yield add
+        file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _stated(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([boxes[:, :2], widths_and_heights(boxes)], axis=1)
+
+
+def _annotation_texts(a: Annotations) -> Iterator[str]:
+    images = np.repeat(a.image_ids, np.diff(a.offsets))
+    categories = np.array(a.category_ids, dtype=np.int64)
+    for start in range(0, len(a.boxes), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        columns = (
+            a.annotation_ids[rows],
+            images[rows],
+            categories[a.labels[rows]],
+            _stated(a.boxes[rows]),
+            a.areas[rows],
+            a.crowd[rows].astype(np.int64),
+            a.ignore[rows].astype(np.int64),
+        )
+        keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore")
+        for values in zip(*(x.tolist() for x in columns), strict=True):
+            yield json.dumps(dict(zip(keys, values, strict=True)))
