@@ -53,7 +53,7 @@ class Near:
         parts = []
         offset = 0
         orders = []
-        for level in levels.unique().tolist():
+        for level in torch.unique(levels).tolist():
             cells = (centers / 2.0**level).floor().to(torch.int64) % _REACH + 1
             keys = (groups * 2 * _REACH + cells[:, 1]) * 2 * _REACH + cells[:, 0]
             here = (levels == level).nonzero()[:, 0]

@@ -8,7 +8,7 @@ decided at once, round by round; tiny objects need few rounds.
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -52,7 +52,7 @@ def nms_per_class(
         kept = (
             _all_pairs(boxes, scores, labels, iou_threshold)
             if crowded
-            else _greedy(near, boxes, scores, iou_threshold)
+            else greedy(*overlapping(near, boxes, iou_threshold)[:2], scores).nonzero()[:, 0]
         )
     kept = kept.sort().values
     return kept[scores[kept].argsort(descending=True, stable=True)][:limit]
@@ -90,13 +90,34 @@ def soft_nms_per_class(
     if sigma <= 0:
         raise ValueError(f"sigma must be positive, got {sigma}")
     least = iou_threshold if decay == "linear" else 0.0
-    near = Near.of(boxes, labels, min_ratio=least)
-    first, second, iou = _pairs_above(near, boxes, least)
+    first, second, iou = overlapping(Near.of(boxes, labels, min_ratio=least), boxes, least)
     factor = 1 - iou if decay == "linear" else torch.exp(-(iou**2) / sigma)
+    decayed = decay_scores(first, second, factor, scores, score_threshold)
+    kept = (decayed >= score_threshold).nonzero()[:, 0]
+    kept = kept[decayed[kept].argsort(descending=True, stable=True)][:limit]
+    return kept, decayed[kept]
+
+
+def decay_scores(
+    first: Int64[Tensor, "m"],
+    second: Int64[Tensor, "m"],
+    factor: Float[Tensor, "m"],
+    scores: Float[Tensor, "n"],
+    score_threshold: float,
+) -> Float[Tensor, "n"]:
+    """Scores after each box, best first, has multiplied those of its lesser partners.
+
+    Args:
+        first: Rows of one box of each pair, in any order.
+        second: Rows of the other one.
+        factor: In [0, 1]; what the lesser one's score is multiplied by.
+        scores: Before; of equal ones the earlier row is the better.
+        score_threshold: Boxes that fall below it multiply no others.
+    """
     # Both directions: which of two decays the other is only known once the better is settled.
     settler, other = torch.cat([first, second]), torch.cat([second, first])
     factor = torch.cat([factor, factor])
-    row = torch.arange(len(boxes), device=boxes.device)
+    row = torch.arange(len(scores), device=scores.device)
     scores = scores.clone()
     open_ = scores >= score_threshold
     while len(settler):
@@ -111,26 +132,22 @@ def soft_nms_per_class(
         open_ &= ~settled & (scores >= score_threshold)
         both = open_[settler] & open_[other]
         settler, other, factor = settler[both], other[both], factor[both]
-    kept = (scores >= score_threshold).nonzero()[:, 0]
-    kept = kept[scores[kept].argsort(descending=True, stable=True)][:limit]
-    return kept, scores[kept]
+    return scores
 
 
-def _all_pairs(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
-    """Class by class: one call with the classes moved apart would lose coordinates to rounding."""
-    order = labels.argsort(stable=True)
-    present, counts = labels[order].unique_consecutive(return_counts=True)
-    if len(present) <= 1:
-        return nms(boxes, scores, iou_threshold)
-    parts = order.split(counts.tolist())
-    return torch.cat([rows[nms(boxes[rows], scores[rows], iou_threshold)] for rows in parts])
+def greedy(
+    first: Int64[Tensor, "m"], second: Int64[Tensor, "m"], scores: Float[Tensor, "n"]
+) -> Bool[Tensor, "n"]:
+    """Which boxes remain when each, best first, drops its lesser partners.
 
-
-def _greedy(near: Near, boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    first, second, _ = _pairs_above(near, boxes, iou_threshold)
+    Args:
+        first: Rows of one box of each pair, in any order.
+        second: Rows of the other one.
+        scores: Of equal ones the earlier row is the better.
+    """
     swap = (scores[second] > scores[first]) | ((scores[second] == scores[first]) & (second < first))
     better, worse = torch.where(swap, second, first), torch.where(swap, first, second)
-    dropped = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    dropped = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     while len(better):
         beaten = torch.zeros_like(dropped)
         beaten[worse] = True
@@ -138,10 +155,12 @@ def _greedy(near: Near, boxes: Tensor, scores: Tensor, iou_threshold: float) -> 
         dropped[worse[winner]] = True
         left = ~(winner | dropped[better] | dropped[worse])
         better, worse = better[left], worse[left]
-    return (~dropped).nonzero()[:, 0]
+    return ~dropped
 
 
-def _pairs_above(near: Near, boxes: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def overlapping(
+    near: Near, boxes: Float[Tensor, "n 4"], threshold: float
+) -> tuple[Int64[Tensor, "m"], Int64[Tensor, "m"], Float[Tensor, "m"]]:
     """Pairs of rows with an IoU above the threshold, and the IoU."""
     sides = boxes[:, 2:] - boxes[:, :2]
     areas = sides[:, 0] * sides[:, 1]
@@ -156,3 +175,12 @@ def _pairs_above(near: Near, boxes: Tensor, threshold: float) -> tuple[Tensor, T
         parts.append((first[above], second[above], iou[above]))
     firsts, seconds, ious = zip(*parts, strict=True)
     return torch.cat(firsts), torch.cat(seconds), torch.cat(ious)
+
+
+def _all_pairs(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """Class by class: one call with the classes moved apart would lose coordinates to rounding."""
+    order = labels.argsort(stable=True)
+    counts = torch.bincount(labels)
+    parts = torch.split(order, counts[counts > 0].tolist())
+    kept = [rows[nms(boxes[rows], scores[rows], iou_threshold)] for rows in parts]
+    return torch.cat(kept) if kept else order
