@@ -1,4 +1,4 @@
-"""The rows of the table of data sets: a format's reader, and a look whether the images are there."""
+"""The rows of the table of data sets: a format's reader, and a look that the images exist."""
 
 from collections.abc import Sequence
 from pathlib import Path

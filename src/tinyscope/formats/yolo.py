@@ -195,18 +195,19 @@ def _read_labels(folder: Path, files: Sequence[str]) -> tuple[NDArray[np.float64
 
 
 def _malformed(path: Path) -> DataError:
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        words = line.split()
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            values = []
-        if words and len(values) != 5:
-            break
+    lines = enumerate(read_text(path).splitlines(), start=1)
+    number, line = next((i, line) for i, line in lines if not _five_numbers(line.split()))
     return DataError(
         f"{path}, line {number}: expected five numbers, class cx cy w h, got {line.strip()!r}; "
         "polygons, turned boxes and scores are not read"
     )
+
+
+def _five_numbers(words: Sequence[str]) -> bool:
+    try:
+        return len([float(word) for word in words]) in (0, 5)  # 0: an empty line
+    except ValueError:
+        return False
 
 
 def _check_labels(

@@ -37,7 +37,7 @@ def write_annotations(splits: Mapping[str, Annotations], folder: Path) -> dict[s
             path = folder / label_file(file)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = _fractions(annotations, image)
-            path.write_text("".join("%d %.9f %.9f %.9f %.9f\n" % tuple(row) for row in rows))
+            path.write_text("".join(_line(*row) for row in rows.tolist()))
         left_out[split] = int(annotations.ignore.sum())
     settings = {split: f"images/{split}" for split in splits}
     text = yaml.safe_dump(
@@ -62,6 +62,11 @@ def stored_files(annotations: Annotations, split: str) -> list[str]:
                 f"{other} and {file} would share the label file {label_file(file)}; rename one"
             )
     return files
+
+
+def _line(label: float, *fractions: float) -> str:
+    # Nine digits: a thousandth of a pixel in images of a million.
+    return " ".join([f"{label:.0f}", *(f"{x:.9f}" for x in fractions)]) + "\n"
 
 
 def _below_images(file: str) -> str:

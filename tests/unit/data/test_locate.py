@@ -129,7 +129,7 @@ def table(tmp_path):
 
 def test_sets_must_name_the_same_classes_in_one_order(table):
     same_names(table("car", "ship"), table("car", "ship"))
-    with pytest.raises(DataError, match="only in train: ship; only in val: bus.*data.names"):
+    with pytest.raises(DataError, match=r"only in train: ship; only in val: bus.*data\.names"):
         same_names(table("car", "ship"), table("car", "bus"))
     with pytest.raises(DataError, match="order differs: car, ship and ship, car"):
         same_names(table("car", "ship"), table("ship", "car"))
