@@ -38,12 +38,16 @@ IMAGE_FOLDERS = (
 """Folders that the file names of a COCO file may start from, besides its own."""
 
 
-def locate(path: Path, split: str = "train") -> Annotations:
+def locate(
+    path: Path, split: str = "train", *, one_based: bool = True, inclusive: bool = False
+) -> Annotations:
     """Reads a split of a data set in COCO, YOLO or VOC layout, looked for in this order.
 
     Args:
         path: The data set's folder; or a COCO file, which is taken for any split; or a data.yaml.
         split: `train`, `val` (or `valid`, `validation`), `test`, or a name of the user's own.
+        one_based: How VOC files count; see `tinyscope.formats.voc`.
+        inclusive: How VOC files end; likewise.
 
     Raises:
         DataError: Nothing was found (the message lists what was looked for), an image is missing,
@@ -53,16 +57,17 @@ def locate(path: Path, split: str = "train") -> Annotations:
         return _read_file(path, split)
     if not path.is_dir():
         raise DataError(f"data set {path}: no such file or folder; check the path")
-    aliases = split_names(split)
-    names = [name.format(split=alias) for name in COCO_FILES for alias in aliases]
-    names += WHOLE_FILES if split == "train" else ()
-    for name in names:
-        if (path / name).is_file():
-            return _read_coco(path / name, path, aliases)
-    if yolo.find_settings(path):
+    if file := _coco_file(path, split):
+        return _read_coco(file, path, split_names(split))
+    # VOC data sets may have a classes.txt as well, but no data.yaml.
+    if (settings := yolo.find_settings(path)) and settings.suffix in (".yaml", ".yml"):
         return check_files(yolo.read_annotations(path, split))
     if voc.find_split(path, split):
-        return check_files(voc.read_annotations(path, split))
+        return check_files(
+            voc.read_annotations(path, split, one_based=one_based, inclusive=inclusive)
+        )
+    if settings:
+        return check_files(yolo.read_annotations(path, split))
     shown = [name.format(split=split) for name in COCO_FILES]
     whole = [name for name in WHOLE_FILES if (path / name).is_file()]
     raise DataError(
@@ -71,6 +76,21 @@ def locate(path: Path, split: str = "train") -> Annotations:
         "(Pascal VOC)"
         + (f"; {whole[0]} has no splits: name the file itself to use it here" if whole else "")
     )
+
+
+def has_split(path: Path, split: str) -> bool:
+    """Whether `locate` would find that split in a folder; nothing is read or checked yet."""
+    return bool(
+        _coco_file(path, split)
+        or (yolo.find_settings(path) and yolo.has_split(path, split))
+        or voc.find_split(path, split)
+    )
+
+
+def _coco_file(folder: Path, split: str) -> Path | None:
+    names = [name.format(split=alias) for name in COCO_FILES for alias in split_names(split)]
+    names += WHOLE_FILES if split == "train" else ()
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def check_files(annotations: Annotations) -> Annotations:

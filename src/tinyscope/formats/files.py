@@ -39,6 +39,13 @@ def inside(name: str, source: Path) -> str:
     return str(path)
 
 
+def stored_name(file: str, split: str) -> str:
+    """Where an image belongs below images/ of a data set that is written: SPLIT/..."""
+    rest = file.removeprefix("images/")
+    start, _, below = rest.partition("/")
+    return f"{split}/{below if below and start in split_names(split) else rest}"
+
+
 def image_files(folder: Path) -> Iterator[str]:
     """Images in a folder and the folders below it, relative to it, in alphabetical order."""
     folders, files = [], []

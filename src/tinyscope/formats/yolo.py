@@ -88,6 +88,22 @@ def find_settings(folder: Path) -> Path | None:
     return next((p for f in (*SETTINGS_FILES, *NAME_FILES) if (p := folder / f).is_file()), None)
 
 
+def has_split(path: Path, split: str) -> bool:
+    """Whether a data set says where the images of a split are, or has a folder of that name."""
+    folder = path if path.is_dir() else path.parent
+    _, settings = _settings(path)
+    aliases = split_names(split)
+    return any(settings.get(name) for name in aliases) or bool(_folders(folder, aliases))
+
+
+def _folders(folder: Path, aliases: Sequence[str]) -> list[str]:
+    return [place for place in _places(aliases) if (folder / place).is_dir()][:1]
+
+
+def _places(aliases: Sequence[str]) -> list[str]:
+    return [place for name in aliases for place in (f"images/{name}", f"{name}/images")]
+
+
 def _settings(path: Path) -> tuple[Path, dict[str, Any]]:
     """The file that names the classes, and what it says."""
     source = find_settings(path) if path.is_dir() else path
@@ -131,12 +147,11 @@ def _split_files(folder: Path, settings: dict[str, Any], split: str, source: Pat
     aliases = split_names(split)
     stated = next((settings[name] for name in aliases if settings.get(name)), None)
     if stated is None:
-        tried = [place for name in aliases for place in (f"images/{name}", f"{name}/images")]
-        places = [place for place in tried if (folder / place).is_dir()][:1]
+        places = _folders(folder, aliases)
         if not places:
             raise DataError(
                 f"{source}: has no key {' or '.join(aliases)}, and there is no folder "
-                f"{' or '.join(tried)}; name the images of split {split}"
+                f"{' or '.join(_places(aliases))}; name the images of split {split}"
             )
     else:
         entries = stated if isinstance(stated, list) else [stated]

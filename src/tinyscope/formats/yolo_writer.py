@@ -8,6 +8,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
+from tinyscope.formats.files import stored_name
 from tinyscope.formats.headers import image_size
 from tinyscope.formats.tables import Annotations
 from tinyscope.formats.yolo import label_file
@@ -54,7 +55,7 @@ def stored_files(annotations: Annotations, split: str) -> list[str]:
         DataError: Two images of one folder differ only in their suffix, so that they would share
             a label file.
     """
-    files = [f"images/{split}/{_below_images(str(file))}" for file in annotations.files]
+    files = [_below_images(stored_name(str(file), split)) for file in annotations.files]
     label_of: dict[str, str] = {}
     for file in files:
         if (other := label_of.setdefault(label_file(file), file)) != file:
@@ -71,8 +72,8 @@ def _line(label: float, *fractions: float) -> str:
 
 def _below_images(file: str) -> str:
     # Readers take the last folder of that name for the root of all images.
-    *folders, name = file.removeprefix("images/").split("/")
-    return "/".join([*("images_" if f == "images" else f for f in folders), name])
+    *folders, name = file.split("/")
+    return "/".join(["images", *("images_" if f == "images" else f for f in folders), name])
 
 
 def _fractions(annotations: Annotations, image: int) -> NDArray[np.float64]:
