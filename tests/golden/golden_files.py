@@ -46,13 +46,9 @@ class Topic:
         found = (p for p in self.folder.rglob("*") if p.is_file() and p.name != "README.md")
         return sorted(p.relative_to(self.folder).as_posix() for p in found)
 
-    def cases(self, *patterns: str, without: str = "") -> list[str]:
-        """The files that match any of `patterns` and not `without`, for parametrization."""
-        return [
-            f
-            for f in self.files()
-            if any(fnmatch(f, p) for p in patterns) and not fnmatch(f, without)
-        ]
+    def cases(self, *patterns: str) -> list[str]:
+        """The files that match any of `patterns`, for parametrization."""
+        return [f for f in self.files() if any(fnmatch(f, pattern) for pattern in patterns)]
 
     def has(self, file: str) -> bool:
         return (self.folder / file).is_file()

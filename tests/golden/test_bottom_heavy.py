@@ -33,26 +33,35 @@ PENDING_ROWS = {
     r".*/.*": "parameters and cost of whole detectors",
 }
 SUMMARY = TOPIC.json("forward_summary.json")
+FULL = [
+    (file, name)
+    for file in TOPIC.cases("backbones_*.safetensors")
+    for name in sorted({key.partition(".")[0] for key in TOPIC.tensors(file)})
+]
 TRAINED = [(file, case) for file in TOPIC.cases("*resnet*_train.json") for case in TOPIC.json(file)]
 
 
-def network(name: str, width: int, **options: Any) -> StagedNetwork:
-    """The net that a row's name begins with, or a skip where it is still to be built."""
+def network(name: str, channels: int = 256, **options: Any) -> StagedNetwork:
+    """The net that a row's name begins with, by the channels of its finest level.
+
+    Skips where the net is still to be built.
+    """
     for pattern, part in PENDING_ROWS.items():
         if re.fullmatch(pattern, name):
             pytest.skip(f"to be built: {part}")
     kind = re.match(r"(bh_)?resnet(\d+)", name)
     assert kind, f"a row of an unknown net: {name}"
+    depth = int(kind[2])
+    width = channels // (4 if depth >= 50 else 1)
     if kind[1]:
-        assert kind[2] == "50"
+        assert depth == 50
         return BottomHeavyResNet(width=width, **options)
-    return ResNet(int(kind[2]), width=width, **options)  # type: ignore[arg-type]
+    return ResNet(depth, width=width, **options)  # type: ignore[arg-type]
 
 
 def levels(name: str, shape: list[int]) -> list[Tensor]:
     """Outputs in eval mode with filled weights, for the hashed input of a summary's row."""
-    first = SUMMARY[name]["outputs"] if "outputs" in SUMMARY[name] else SUMMARY[name]["backbone"]
-    net = network(name, first[0]["shape"][1] // 4)
+    net = network(name, SUMMARY[name]["outputs"][0]["shape"][1])
     net.load_state_dict(filled(net))
     with torch.no_grad():
         return net.eval()(2 * hashed("input", shape).float())
@@ -85,7 +94,7 @@ def test_levels_equal_the_reference(file):
     name = file.removesuffix(".safetensors")
     shape = list(stored["input"].shape) if "input" in stored else SUMMARY[name]["input"]
     expected = {k.removeprefix("out."): v for k, v in stored.items() if re.search("out[0-9]$", k)}
-    net = network(name, expected["out0"].shape[1] // 4)
+    net = network(name, expected["out0"].shape[1])
     state = filled(net)
     for key, value in stored.items():
         if key.startswith("weight."):
@@ -99,11 +108,10 @@ def test_levels_equal_the_reference(file):
         assert_near(level, expected[f"out{i}"], 1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", sorted({key.partition(".")[0] for key in TOPIC.tensors("backbones_full.safetensors")})
-)
-def test_full_width_equals_the_reference(name):
-    stored = TOPIC.tensors("backbones_full.safetensors")
+@pytest.mark.parametrize(("file", "name"), FULL)
+def test_full_width_equals_the_reference(file, name):
+    network(name)
+    stored = TOPIC.tensors(file)
     for i, level in enumerate(levels(name, SUMMARY[name]["input"])):
         expected = stored[f"{name}.out{i}"]
         largest = SUMMARY[name]["outputs"][i]["absmax"]
@@ -112,9 +120,8 @@ def test_full_width_equals_the_reference(name):
 
 @pytest.mark.parametrize("name", SUMMARY)
 def test_levels_have_the_summary_of_the_reference(name):
+    network(name)
     row = SUMMARY[name]
-    if "outputs" not in row:
-        network(name, 64)
     for level, expected in zip(levels(name, row["input"]), row["outputs"], strict=True):
         assert_summary(level, expected)
 
@@ -126,7 +133,7 @@ def test_a_training_step_equals_the_reference(file, case):
     frozen = re.search(r"frozen(\d+)", case)
     net = network(
         file,
-        expected["out_stats"][0]["shape"][1] // 4,
+        expected["out_stats"][0]["shape"][1],
         norm_eval="norm_train" not in case,
         frozen_stages=int(frozen[1]) if frozen else -1,
     )
@@ -160,7 +167,7 @@ def test_a_training_step_equals_the_reference(file, case):
 def test_names_and_shapes_are_those_of_published_weights(file):
     expected = TOPIC.json(file)
     name = file.removeprefix("manifest_").removesuffix(".json")
-    net = network(name, expected["conv1.weight"][0])
+    net = network(name, expected["layer1.0.downsample.1.weight"][0])
     assert {key: list(value.shape) for key, value in net.state_dict().items()} == expected
 
 
@@ -169,7 +176,7 @@ def test_a_fresh_net_has_the_spread_of_the_reference(name):
     expected = TOPIC.json("init_stats.json")[name]
     if name.startswith("hrnet"):
         pytest.skip("to be built: HRNet")
-    found = network("bh_resnet50", 64).state_dict()[name]
+    found = network("bh_resnet50").state_dict()[name]
     assert list(found.shape) == expected["shape"]
     if expected["std"] == 0:
         assert (found == expected["mean"]).all()
@@ -181,7 +188,7 @@ def test_a_fresh_net_has_the_spread_of_the_reference(name):
 @pytest.mark.parametrize("name", TOPIC.json("complexity.json"))
 def test_parameters_are_as_many_as_published(name):
     expected = TOPIC.json("complexity.json")[name]
-    plain = network(name, 64)
+    plain = network(name)
     assert sum(p.numel() for p in plain.parameters()) == expected["params"]
     assert trainable(plain) == expected["params_trainable"]
     norms = [m for m in plain.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -192,7 +199,7 @@ def test_parameters_are_as_many_as_published(name):
         ("params_trainable_frozen1_bn_fixed", 1),
     ):
         if key in expected:
-            net = network(name, 64, norm_affine=False, frozen_stages=stages)
+            net = network(name, norm_affine=False, frozen_stages=stages)
             assert trainable(net) == expected[key], key
 
 

@@ -47,7 +47,8 @@ class StagedNetwork(nn.Module):
         weights: File of pre-trained weights with torchvision's names.
 
     Raises:
-        SettingsError: A stride that the network does not have; more stages frozen than built.
+        SettingsError: A stage without blocks, a stride that the network does not have, more
+            stages frozen than built.
         CheckpointError: `weights` do not fit.
     """
 
@@ -69,6 +70,8 @@ class StagedNetwork(nn.Module):
         weights: Path | None,
     ) -> None:
         super().__init__()
+        if not blocks or min(blocks) < 1:
+            raise SettingsError(f"blocks {(*blocks,)} must be 1 or more in every stage")
         reached = (2, *(4 * 2**i for i in range(len(blocks))))
         self.strides = tuple(reached[1:] if strides is None else strides)
         if not self.strides or self.strides != tuple(s for s in reached if s in self.strides):

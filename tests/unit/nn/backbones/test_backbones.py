@@ -162,6 +162,12 @@ def test_strides_that_a_net_lacks_are_named(strides):
         ResNet(18, strides=strides)
 
 
+@pytest.mark.parametrize("blocks", [(), (3, 0, 1)])
+def test_stages_without_blocks_are_named(blocks):
+    with pytest.raises(SettingsError, match="must be 1 or more in every stage"):
+        BottomHeavyResNet(blocks)
+
+
 def test_more_stages_frozen_than_built_are_named():
     with pytest.raises(SettingsError, match="frozen_stages 3 must be from -1 to 2"):
         ResNet(18, strides=(4, 8), frozen_stages=3)
