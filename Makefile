@@ -16,9 +16,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_BENCH := $(VENV)/.installed-bench
 UV := uv==0.13.8
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ONE_CORE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # uv is many times faster; where it cannot be had or reach an index, pip does the same.
-install = $(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+install = UV_SYSTEM_CERTS=1 $(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 
 .PHONY: demo test lint golden bench clean
 
