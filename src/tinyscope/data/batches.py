@@ -166,7 +166,7 @@ class Packed:
 
     def unpack(self) -> Batch:
         columns = (torch.from_numpy(c) for c in (self.boxes, self.labels, self.ignore))
-        split = (c.split(self.counts) for c in columns)
+        split = (torch.split(c, self.counts) for c in columns)
         targets = tuple(Target(*parts) for parts in zip(*split, strict=True))
         return replace(self.batch, targets=targets)
 

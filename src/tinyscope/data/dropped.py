@@ -23,7 +23,7 @@ def dropped_rows(dropped: Dropped) -> list[tuple[str | int, ...]]:
     Sizes are those before the step that lost the object, in pixels of its input. With windows,
     an object counts once for every window that cuts it.
     """
-    rows = [
+    rows: list[tuple[str | int, ...]] = [
         (reason, *(int(n) for n in counts), int(counts.sum()))
         for reason, counts in dropped.counts.items()
     ]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from tinyscope.data.checks import check_range, check_share
+from tinyscope.data.transforms.values import to_bytes
 from tinyscope.types import Sample
 
 
@@ -31,5 +32,4 @@ class Noise:
             return sample
         shape = (1 if self.gray else 3, *sample.size)
         noise = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
-        image = (sample.image + deviation * noise).round_().clamp_(0, 255).byte()
-        return replace(sample, image=image)
+        return replace(sample, image=to_bytes(sample.image + deviation * noise))

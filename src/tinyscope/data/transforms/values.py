@@ -1,0 +1,12 @@
+"""Pixel values."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+def to_bytes(values: Float[Tensor, "3 h w"]) -> UInt8[Tensor, "3 h w"]:
+    """Values rounded and clamped to 0..255."""
+    rounded = values.round().clamp_(0, 255)
+    return torch.from_numpy(rounded.numpy().astype(np.uint8))  # 7 times as fast as torch's cast
