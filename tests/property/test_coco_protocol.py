@@ -145,6 +145,11 @@ def assert_equal(result: Result, scoring: COCOeval) -> None:
         np.testing.assert_allclose(ours, scoring.eval[key], rtol=0, atol=TOLERANCE, err_msg=key)
 
 
+def assert_same_stats(result: Result, scoring: COCOeval) -> None:
+    stats = [result[name] for name in STATS]
+    np.testing.assert_allclose(stats, scoring.stats, rtol=0, atol=TOLERANCE)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("coco")

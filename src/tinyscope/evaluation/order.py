@@ -81,11 +81,13 @@ def order_objects(
 def rank_detections(found: DetectionTable, truth: Annotations, limit: int) -> Ranked:
     """The best `limit` detections per image and class."""
     images = _image_order(truth)[found.images]
-    rows = np.argsort(images, kind="stable")
+    rows = _sorted_by(images, len(truth))
     rows = rows[np.argsort(-found.scores[rows], kind="stable")]
-    rows = rows[np.argsort(found.labels[rows].astype(_smallest(len(truth.names))), kind="stable")]
+    rows = rows[_sorted_by(found.labels[rows], len(truth.names))]
     groups = found.labels[rows] * len(truth) + images[rows]
-    ranks = _ranks(groups)
+    by_image = _sorted_by(images[rows], len(truth))
+    by_group = by_image[_sorted_by(found.labels[rows][by_image], len(truth.names))]
+    ranks = _ranks(groups, by_group)
     if (ranks >= limit).any():
         within = ranks < limit
         rows, groups, ranks = rows[within], groups[within], ranks[within]
@@ -109,18 +111,20 @@ def _image_order(truth: Annotations) -> Int64[ndarray, "i"]:
     return order
 
 
-def _ranks(groups: Int64[ndarray, "d"]) -> Int64[ndarray, "d"]:
-    """How many rows with the same value stand before each row."""
-    order = np.argsort(groups, kind="stable")
+def _ranks(groups: Int64[ndarray, "d"], order: Int64[ndarray, "d"]) -> Int64[ndarray, "d"]:
+    """How many rows of the same group stand before each; `order` sorts the groups, stably."""
     grouped = groups[order]
-    first = np.concatenate([[True], grouped[1:] != grouped[:-1]])[: len(groups)]
+    first = np.ones(len(groups), dtype=np.bool_)
+    first[1:] = grouped[1:] != grouped[:-1]
     starts = np.flatnonzero(first)
-    lengths = np.diff(np.concatenate([starts, [len(groups)]]))
+    lengths = np.diff(np.append(starts, len(groups)))
     ranks = np.empty(len(groups), dtype=np.int64)
     ranks[order] = np.arange(len(groups)) - np.repeat(starts, lengths)
     return ranks
 
 
-def _smallest(values: int) -> type[np.unsignedinteger]:
-    """The type that sorts fastest: numpy sorts 16 bits by radix."""
-    return np.uint16 if values < 2**16 else np.uint64
+def _sorted_by(values: Int64[ndarray, "d"], count: int) -> Int64[ndarray, "d"]:
+    """Rows by their value, from 0 up to `count`; equal ones keep their order."""
+    # numpy sorts 16 bits by radix, several times faster.
+    small = values.astype(np.uint16) if count < 2**16 else values
+    return np.argsort(small, kind="stable")

@@ -30,7 +30,7 @@ class Curve:
 
     @property
     def recall(self) -> Float64[ndarray, "h"]:
-        return np.arange(1, len(self.hits) + 1) / self.positives
+        return np.divide(np.arange(1, len(self.hits) + 1), self.positives)
 
     @property
     def precision(self) -> Float64[ndarray, "h"]:
@@ -66,7 +66,7 @@ def curves(
     positives: Int64[ndarray, "k"],
     stops: Int64[ndarray, "k s"],
 ) -> Iterator[tuple[int, Curve]]:
-    """The curve of every class that has something to find.
+    """The curve of every class, also where nothing is to be found.
 
     Args:
         ranked: All detections.
@@ -86,11 +86,11 @@ def curves(
     places = np.searchsorted(pairs.detections, stops)
     false_at = before[stops] - paired[places] - offsets[:-1, None]
     found_at = found[places] - found[bounds[:-1], None]
-    for label in np.flatnonzero(positives):
+    for label in range(len(positives)):
         rows = slice(bounds[label], bounds[label + 1])
         hits = hit[rows]
         yield (
-            int(label),
+            label,
             Curve(
                 hits=pairs.detections[rows][hits],
                 false=false[rows][hits] - offsets[label],

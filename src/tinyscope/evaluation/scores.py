@@ -74,7 +74,7 @@ def cells(
     limits: Sequence[int],
     match: Match = greedy,
 ) -> Iterator[Cell]:
-    """The curves of all classes that have objects, for every threshold, bin and limit."""
+    """The curves of all classes for every threshold, bin and limit, in ascending order."""
     classes = len(ranked.starts) - 1
     stops = _rows_at_scores(ranked)
     for a, part in enumerate(bins):
@@ -118,6 +118,11 @@ class Collector:
         """Enters one cell."""
         curve, into = cell.curve, self._scores
         t, k, a, m = cell.threshold, cell.label, cell.bin, cell.limit
+        into.found[t, k, a] = curve.found_at  # the last limit comes last
+        into.false[t, k, a] = curve.false_at
+        into.positives[k, a] = curve.positives
+        if not curve.positives:
+            return
         scores = self._ranked.scores[self._ranked.rows(k)]
         precision, hit = curve.interpolated(self._recalls)
         reached = np.append(self._ranked.scores[curve.hits], 0.0)[hit]
@@ -126,9 +131,6 @@ class Collector:
         into.precision[t, :, k, a, m] = precision
         into.scores[t, :, k, a, m] = reached
         into.recall[t, k, a, m] = len(curve.hits) / curve.positives
-        into.positives[k, a] = curve.positives
-        into.found[t, k, a] = curve.found_at  # the last limit comes last
-        into.false[t, k, a] = curve.false_at
 
     def scores(self) -> Scores:
         """What has been entered."""

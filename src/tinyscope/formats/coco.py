@@ -8,10 +8,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyscope.errors import DataError
 from tinyscope.formats.atomic import write_atomic
 from tinyscope.formats.boxes import corners, widths_and_heights
 from tinyscope.formats.columns import (
@@ -30,7 +32,13 @@ from tinyscope.formats.tables import Annotations, DetectionTable
 _ROWS_AT_ONCE = 10_000  # rows that are Python objects at a time while writing
 
 AddDetections = Callable[
-    [NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]], None
+    [
+        NDArray[np.integer[Any]],
+        NDArray[np.floating[Any]],
+        NDArray[np.floating[Any]],
+        NDArray[np.integer[Any]],
+    ],
+    None,
 ]
 """Takes image ids (d,), boxes x1 y1 x2 y2 (d, 4), scores (d,) and category ids (d,)."""
 
@@ -169,10 +177,10 @@ def detection_writer(path: Path) -> Iterator[AddDetections]:
         separator = "[\n"
 
         def add(
-            image_ids: NDArray[np.int64],
-            boxes: NDArray[np.float64],
-            scores: NDArray[np.float64],
-            category_ids: NDArray[np.int64],
+            image_ids: NDArray[np.integer[Any]],
+            boxes: NDArray[np.floating[Any]],
+            scores: NDArray[np.floating[Any]],
+            category_ids: NDArray[np.integer[Any]],
         ) -> None:
             nonlocal separator
             stated = _stated(np.asarray(boxes, dtype=np.float64).reshape(-1, 4))

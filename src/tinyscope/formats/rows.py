@@ -1,5 +1,6 @@
 """Rows of a JSON file, taken apart into columns; a row that does not fit is named."""
 
+import gc
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
 
-_PIECE = 1 << 22  # characters parsed at once, so that few rows are Python objects at a time
+_PIECE = 1 << 20  # characters parsed at once, so that few rows are Python objects at a time
 _TRIES = 8  # closing braces tried from the end of a piece, in case rows hold objects themselves
 
 
@@ -21,7 +22,7 @@ _TRIES = 8  # closing braces tried from the end of a piece, in case rows hold ob
 class Rows:
     """A list of JSON objects; `name` says in errors what one row is, such as "a.json: image"."""
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Any]
     name: str
     before: int = 0  # rows of the file that stand before these
 
@@ -123,7 +124,7 @@ def read_object(path: Path) -> dict[str, Any]:
         DataError: The file is missing, is not JSON, or holds something else than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = _parsed(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(_unreadable(path, error)) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -159,7 +160,7 @@ def read_rows(path: Path) -> Iterator[list[Any]]:
                     break
                 text += block
                 wanted *= 2
-        rest = json.loads(opening + text)[len(opening) - 1 :]
+        rest = _parsed(opening + text)[len(opening) - 1 :]
     except OSError as error:
         raise DataError(_unreadable(path, error)) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -167,6 +168,18 @@ def read_rows(path: Path) -> Iterator[list[Any]]:
         raise DataError(f"{path}: not valid JSON: {reason}; is the file complete?") from error
     if rest:
         yield rest
+
+
+def _parsed(text: str) -> Any:
+    # The collector would search the growing heap of new objects for cycles again and again,
+    # which takes as long as the parsing; JSON has none.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _complete_rows(opening: str, text: str) -> tuple[list[Any], int]:
@@ -177,7 +190,7 @@ def _complete_rows(opening: str, text: str) -> tuple[list[Any], int]:
         if stop < 0:
             break
         try:
-            return json.loads(f"{opening}{text[: stop + 1]}]")[len(opening) - 1 :], stop + 1
+            return _parsed(f"{opening}{text[: stop + 1]}]")[len(opening) - 1 :], stop + 1
         except json.JSONDecodeError:
             continue
     return [], 0
