@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.nn.heads.classify import focal_classification, positives
-from tinyscope.nn.heads.tower import HeadNorm, init_convolution, prior_bias, rows, tower
+from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
 from tinyscope.ops.boxes import paired_overlaps
 from tinyscope.ops.distributed import shared_count
 from tinyscope.ops.losses import box_iou_loss
@@ -55,8 +55,8 @@ class FcosHead(nn.Module):
         self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
         self.box_loss, self.quality_target = box_loss, quality
         self.classes = classes
-        self.classification_tower = tower(channels, depth, norm)
-        self.box_tower = tower(channels, depth, norm)
+        self.classification_tower = Tower(channels, depth, norm, len(strides))
+        self.box_tower = Tower(channels, depth, norm, len(strides))
         self.classification = init_convolution(
             nn.Conv2d(channels, classes, 3, padding=1), bias=prior_bias(prior_probability)
         )
@@ -66,12 +66,10 @@ class FcosHead(nn.Module):
 
     def forward(self, pyramid: Pyramid) -> DenseOutputs:
         """Pyramid to logits (b, p, k), deltas (b, p, 4) and quality (b, p), one prior a cell."""
-        logits, deltas, quality = [], [], []
-        for scale, level in zip(self.scales, pyramid.levels, strict=True):
-            logits.append(self.classification(self.classification_tower(level)))
-            shared = self.box_tower(level)
-            deltas.append(self.box(shared).float() * scale)
-            quality.append(self.quality(shared))
+        logits = [self.classification(x) for x in self.classification_tower(pyramid.levels)]
+        shared = self.box_tower(pyramid.levels)
+        deltas = [self.box(x).float() * s for x, s in zip(shared, self.scales, strict=True)]
+        quality = [self.quality(x) for x in shared]
         return DenseOutputs(
             pyramid, rows(logits, self.classes), rows(deltas, 4), rows(quality, 1)[..., 0]
         )

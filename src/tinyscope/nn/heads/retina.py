@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.nn.heads.classify import focal_classification, positives
-from tinyscope.nn.heads.tower import HeadNorm, init_convolution, prior_bias, rows, tower
+from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
 from tinyscope.ops.distributed import shared_count
 from tinyscope.ops.losses import BoxLoss, box_iou_loss, delta_loss
 from tinyscope.types import Coder, DenseOutputs, Matches, Priors, Pyramid
@@ -17,6 +17,7 @@ class RetinaHead(nn.Module):
 
     Args:
         channels: Of the pyramid; supplied by the neck.
+        strides: Of the pyramid; supplied by the neck.
         classes: Number of classes.
         priors_per_cell: Anchors per cell; supplied by the priors.
         depth: Convolutions per tower.
@@ -32,6 +33,7 @@ class RetinaHead(nn.Module):
     def __init__(
         self,
         channels: int,
+        strides: Sequence[int],
         classes: int,
         priors_per_cell: int,
         *,
@@ -47,8 +49,8 @@ class RetinaHead(nn.Module):
         super().__init__()
         self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
         self.box_loss, self.beta, self.classes = box_loss, beta, classes
-        self.classification_tower = tower(channels, depth, norm)
-        self.box_tower = tower(channels, depth, norm)
+        self.classification_tower = Tower(channels, depth, norm, len(strides))
+        self.box_tower = Tower(channels, depth, norm, len(strides))
         self.classification = init_convolution(
             nn.Conv2d(channels, priors_per_cell * classes, 3, padding=1),
             bias=prior_bias(prior_probability),
@@ -57,8 +59,8 @@ class RetinaHead(nn.Module):
 
     def forward(self, pyramid: Pyramid) -> DenseOutputs:
         """Pyramid to logits (b, p, k) and deltas (b, p, 4)."""
-        logits = [self.classification(self.classification_tower(x)) for x in pyramid.levels]
-        deltas = [self.box(self.box_tower(x)) for x in pyramid.levels]
+        logits = [self.classification(x) for x in self.classification_tower(pyramid.levels)]
+        deltas = [self.box(x) for x in self.box_tower(pyramid.levels)]
         return DenseOutputs(pyramid, rows(logits, self.classes), rows(deltas, 4))
 
     def loss(

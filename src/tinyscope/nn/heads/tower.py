@@ -6,23 +6,55 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-HeadNorm = Literal["none", "group"]
+HeadNorm = Literal["none", "group", "batch"]
+"""Norm of a tower: none (biases instead), group norm, or batch norm with statistics per level."""
 
 
-def tower(channels: int, depth: int, norm: HeadNorm) -> nn.Sequential:
-    """`depth` times 3x3 convolution, norm, ReLU at constant channels; weights N(0, 0.01)."""
-    parts: list[nn.Module] = []
-    for _ in range(depth):
-        parts.append(nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none"))
-        if norm == "group":
-            parts.append(nn.GroupNorm(math.gcd(32, channels), channels))
-        parts.append(nn.ReLU(inplace=True))
-    stack = nn.Sequential(*parts)
-    for module in stack:
-        if isinstance(module, nn.Conv2d):
-            init_convolution(module)
-    return stack
+class Tower(nn.Module):
+    """`depth` times 3x3 convolution, norm, ReLU at constant channels, shared by all levels.
+
+    Weights start as N(0, 0.01).
+
+    Args:
+        channels: In and out.
+        depth: Number of convolutions.
+        norm: After each of them.
+        levels: Number of levels. Batch norm keeps statistics and weights for each, since maps of
+            different levels are distributed differently; it takes a third of the time that group
+            norm does on a processor.
+    """
+
+    def __init__(self, channels: int, depth: int, norm: HeadNorm, levels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            init_convolution(nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none"))
+            for _ in range(depth)
+        )
+        self.norms = nn.ModuleList(
+            _norms(channels, norm, levels) for _ in range(depth if norm != "none" else 0)
+        )
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (b, channels, h_i, w_i), fine to coarse, to the same."""
+        return [self._level(x, i) for i, x in enumerate(levels)]
+
+    def _level(self, x: Tensor, level: int) -> Tensor:
+        for i, convolution in enumerate(self.convolutions):
+            x = convolution(x)
+            if len(self.norms):
+                norms = self.norms[i]
+                assert isinstance(norms, nn.ModuleList)
+                x = norms[level if len(norms) > 1 else 0](x)
+            x = functional.relu(x, inplace=True)
+        return x
+
+
+def _norms(channels: int, norm: HeadNorm, levels: int) -> nn.ModuleList:
+    if norm == "batch":
+        return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels))
+    return nn.ModuleList([nn.GroupNorm(math.gcd(32, channels), channels)])
 
 
 def init_convolution(convolution: nn.Conv2d, std: float = 0.01, bias: float = 0.0) -> nn.Conv2d:
