@@ -1,6 +1,7 @@
 """Where a run computes: one CPU or GPU, several GPUs, several machines."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 
 import torch
@@ -8,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy, Strategy
 
 from tinyscope.engine.machine import Precision, choose_precision
+from tinyscope.errors import TinyscopeError
 
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -35,6 +37,23 @@ def open_fabric(wanted: str, devices: int = 1) -> tuple[Fabric, Precision]:
     )
     fabric.launch()
     return fabric, precision
+
+
+def in_first_process(fabric: Fabric, work: Callable[[], None]) -> None:
+    """Runs `work` in the first process while the others wait; its errors are raised in all.
+
+    Raises:
+        TinyscopeError: As `work`.
+    """
+    failure: TinyscopeError | None = None
+    if fabric.is_global_zero:
+        try:
+            work()
+        except TinyscopeError as error:
+            failure = error
+    failure = fabric.broadcast(failure)
+    if failure is not None:
+        raise failure
 
 
 def _strategy(kind: str) -> Strategy:

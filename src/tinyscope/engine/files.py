@@ -17,7 +17,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     part = path.with_name(path.name + ".part")
     try:
+        part.touch()
+        mode = part.stat().st_mode  # what the user's umask wants; safetensors makes files private
         write(part)
+        part.chmod(mode)
         with part.open("rb") as file:
             os.fsync(file.fileno())  # the content must reach the disk before the name does
         part.replace(path)

@@ -17,16 +17,12 @@ FREE_TO_CHANGE = ("data.workers", "data.train", "data.val", "source", "expected"
 """Settings that a resumed run may have otherwise; the data are compared by their content."""
 
 
-def open_run(folder: Path, resume: bool) -> Checkpoint | None:
-    """Makes sure that a run can be written to `folder`; its checkpoint if it is gone on with.
-
-    Returns:
-        None where the run starts from the beginning.
+def prepare_run(folder: Path, resume: bool) -> None:
+    """Makes the folder and sees to it that a run can be written to it.
 
     Raises:
         TrainingError: The folder holds something and `resume` is not asked for, or nothing can
             be written to it.
-        CheckpointError: Its last checkpoint is damaged.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,13 +33,19 @@ def open_run(folder: Path, resume: bool) -> Checkpoint | None:
         raise TrainingError(
             f"{folder}: cannot be written to ({error.strerror or error}); choose another --out"
         ) from error
-    if not resume:
-        if any(folder.iterdir()):
-            raise TrainingError(
-                f"{folder}: is not empty; add --resume to go on with the run in it, "
-                "or choose another --out"
-            )
-        return None
+    if not resume and any(folder.iterdir()):
+        raise TrainingError(
+            f"{folder}: is not empty; add --resume to go on with the run in it, "
+            "or choose another --out"
+        )
+
+
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    """What the run in `folder` goes on from; None where it starts from the beginning.
+
+    Raises:
+        CheckpointError: The last checkpoint is damaged.
+    """
     last = folder / "last.ckpt"
     return load_checkpoint(last) if last.exists() else None
 

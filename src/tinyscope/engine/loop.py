@@ -8,7 +8,7 @@ was killed anywhere goes on from last.ckpt and ends with the same bytes.
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from tinyscope.data.dropped import size_names
 from tinyscope.engine.checkpoint import Checkpoint, load_weights, save_checkpoint
 from tinyscope.engine.display import Display
 from tinyscope.engine.ema import WeightAverage
@@ -34,7 +35,7 @@ from tinyscope.engine.progress import Progress, lost_text, over_processes, plain
 from tinyscope.engine.schedule import Schedule
 from tinyscope.engine.signals import Stop
 from tinyscope.engine.step import Sealed, StepSeed, TrainStep, to_device
-from tinyscope.errors import TrainingError
+from tinyscope.errors import SettingsError, TrainingError
 from tinyscope.settings import TrainSettings
 from tinyscope.types import Batch, Dropped
 
@@ -287,8 +288,9 @@ class Loop:
             self.detector.train()
             self.scores.write(self.done, scores)
             self.tensorboard.write(self.done, {f"score/{n}": v for n, v in scores.items()})
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-            self.display.say(f"step {self.done}: {shown}")
+            score, best = self._monitored(scores), self.progress.best
+            before = "the first" if best is None else f"the best before was {best:.4f}"
+            self.display.say(f"step {self.done}: {self.settings.monitor} {score:.4f} ({before})")
         scores = self.fabric.broadcast(scores)
         if scores:
             self.progress = self.progress.scored(self._monitored(scores), scores)
@@ -299,20 +301,16 @@ class Loop:
         self.progress = replace(self.progress, recent=Dropped())
 
     def _monitored(self, scores: Mapping[str, float]) -> float:
-        name = self.settings.monitor
-        if name not in scores:
-            raise TrainingError(
-                f"train.monitor: the evaluation has no number {name!r}; "
-                f"use one of {', '.join(scores)}"
-            )
-        return scores[name]
+        check_monitor(self.settings.monitor, scores)
+        return scores[self.settings.monitor]
 
     def _save(self) -> None:
         self._count_lost()
         self._write("last.ckpt", resumable=True)
         if self.fabric.is_global_zero:
-            lost = {"steps": self.done, "lost": plain_counts(self.progress.dropped)}
-            write_text_atomically(self.folder / "dropped.json", json.dumps(lost, indent=1))
+            lost = plain_counts(self.progress.dropped)
+            record = {"steps": self.done, "sides": size_names(), "lost": lost}
+            write_text_atomically(self.folder / "dropped.json", json.dumps(record))
 
     def _write(self, name: str, *, resumable: bool) -> None:
         if not self.fabric.is_global_zero:
@@ -350,3 +348,11 @@ class Loop:
             "goes on from the last checkpoint"
         )
         stop.leave()
+
+
+def check_monitor(name: str, scores: Collection[str]) -> None:
+    """That evaluations give the number that decides which weights are the best."""
+    if name not in scores:
+        raise SettingsError(
+            f"train.monitor: the evaluation has no number {name!r}; use one of {', '.join(scores)}"
+        )

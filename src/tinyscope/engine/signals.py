@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class Stop:
@@ -13,6 +13,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._of_children: Any = None
 
     @property
     def requested(self) -> bool:
@@ -31,7 +32,7 @@ class Stop:
         self.signal = signal.Signals(number)
         # Loader workers may have got the signal too; torch's handler of their death would raise
         # in the middle of the step that is to be finished.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @contextmanager
@@ -44,10 +45,11 @@ def stop_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {n: signal.signal(n, stop._receive) for n in numbers}
+    before = {n: signal.signal(n, stop._receive) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if stop._of_children is not None:
+            signal.signal(signal.SIGCHLD, stop._of_children)

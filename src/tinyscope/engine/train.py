@@ -12,15 +12,16 @@ from tinyscope.catalog import plain
 from tinyscope.data.batches import Loader, loader
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
-from tinyscope.engine.devices import open_fabric
+from tinyscope.engine.devices import in_first_process, open_fabric
 from tinyscope.engine.evaluate_model import evaluate_detector
 from tinyscope.engine.files import write_text_atomically
-from tinyscope.engine.folder import check_same_run, open_run
-from tinyscope.engine.loop import BatchSource, Loop, Plan, Score
+from tinyscope.engine.folder import check_same_run, last_checkpoint, prepare_run
+from tinyscope.engine.loop import BatchSource, Loop, Plan, Score, check_monitor
 from tinyscope.engine.machine import repeatable
 from tinyscope.engine.signals import stop_signals
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
-from tinyscope.formats.tables import Annotations
+from tinyscope.evaluation import evaluate
+from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.settings import Recipe, load_recipe
 
 
@@ -71,8 +72,8 @@ def train(
     chosen, folder = load_recipe(recipe, overrides), Path(out)
     place = None if data is None else Path(data)
     fabric, precision = open_fabric(chosen.train.precision, devices)
-    checkpoint = open_run(folder, resume)
-    fabric.barrier()  # all have seen the folder before the first one writes to it
+    in_first_process(fabric, lambda: prepare_run(folder, resume))
+    checkpoint = last_checkpoint(folder)
     annotations, validation = open_splits(chosen.data, place)
     training_set = open_training_set(chosen.data, annotations, chosen.train.seed)
     torch.manual_seed(chosen.train.seed)
@@ -125,10 +126,13 @@ def _score(recipe: Recipe, validation: Annotations | None, folder: Path) -> Scor
     """Evaluates on the validation set and keeps the whole result in the run's folder."""
     if validation is None:
         return None
+    nothing = DetectionTable.concatenate([])
+    numbers = evaluate(validation, nothing, recipe.evaluate.protocol)  # of nothing: their names
+    check_monitor(recipe.train.monitor, numbers)
 
     def score(detector: nn.Module) -> Mapping[str, float]:
         result = evaluate_detector(detector, validation, recipe)
         write_text_atomically(folder / "evaluation.json", result.to_json())
-        return result.numbers
+        return dict(result)
 
     return score

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from tinyscope.data.batches import collate
-from tinyscope.engine.folder import open_run
+from tinyscope.engine.folder import last_checkpoint, prepare_run
 from tinyscope.engine.loop import Loop, Plan
 from tinyscope.engine.machine import repeatable
 from tinyscope.engine.signals import Stop, stop_signals
@@ -100,7 +100,8 @@ def start(
 ) -> Loop:
     """Runs the loop to its end in this process."""
     chosen = settings(**changes)
-    checkpoint = open_run(folder, resume)
+    prepare_run(folder, resume)
+    checkpoint = last_checkpoint(folder)
     torch.manual_seed(chosen.seed)
     plan = Plan(
         chosen,

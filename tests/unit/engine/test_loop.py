@@ -8,7 +8,7 @@ from standin import StandIn, start
 from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.engine.logs import read_rows
 from tinyscope.engine.signals import Stop
-from tinyscope.errors import TrainingError
+from tinyscope.errors import SettingsError, TrainingError
 
 KEPT = ("last.ckpt", "best.ckpt", "metrics.csv", "scores.csv", "dropped.json")
 
@@ -152,5 +152,5 @@ def test_lost_objects_are_counted_over_the_run(tmp_path):
 
 
 def test_a_score_that_the_evaluation_lacks_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match=r"no number 'AP51'; use one of AP50"):
+    with pytest.raises(SettingsError, match=r"no number 'AP51'; use one of AP50"):
         start(tmp_path, monitor="AP51")
