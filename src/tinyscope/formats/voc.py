@@ -177,7 +177,7 @@ def _split_xmls(folder: Path, split: str) -> list[Path]:
     source = find_split(folder, split)
     if source is None:
         raise DataError(
-            f"{folder}: has no split {split} in VOC layout; looked for ImageSets/Main/{split}.txt, "
+            f"{folder}: no split {split!r} in VOC layout; looked for ImageSets/Main/{split}.txt, "
             f"{split}/Annotations, Annotations/{split} and {split}/*.xml"
         )
     if source.is_dir():

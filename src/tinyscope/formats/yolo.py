@@ -150,8 +150,8 @@ def _split_files(folder: Path, settings: dict[str, Any], split: str, source: Pat
         places = _folders(folder, aliases)
         if not places:
             raise DataError(
-                f"{source}: has no key {' or '.join(aliases)}, and there is no folder "
-                f"{' or '.join(_places(aliases))}; name the images of split {split}"
+                f"{source}: no split {split!r}: neither a key {' or '.join(aliases)} nor a folder "
+                f"{' or '.join(_places(aliases))}; name its images"
             )
     else:
         entries = stated if isinstance(stated, list) else [stated]

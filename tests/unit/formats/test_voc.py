@@ -121,7 +121,7 @@ def test_missing_files_are_named(folder):
     (folder / "Annotations/a.xml").unlink()
     with pytest.raises(DataError, match=r"a\.xml: cannot be read"):
         voc.read_annotations(folder)
-    with pytest.raises(DataError, match=r"no split test in VOC layout; looked for ImageSets"):
+    with pytest.raises(DataError, match=r"no split .test. in VOC layout; looked for ImageSets"):
         voc.read_annotations(folder, "test")
 
 

@@ -161,7 +161,7 @@ def test_a_folder_with_class_names_alone_is_enough(tmp_path):
     picture(tmp_path / "images/train/a.png")
     label(tmp_path / "labels/train/a.txt", "1 0.5 0.5 0.5 0.5")
     assert yolo.read_annotations(tmp_path).names == ("car", "ship")
-    with pytest.raises(DataError, match="no folder images/val"):
+    with pytest.raises(DataError, match="nor a folder images/val"):
         yolo.read_annotations(tmp_path, "val")
 
 
