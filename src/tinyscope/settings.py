@@ -4,8 +4,6 @@ The options of parts are not defined here; they are the arguments of the parts' 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,7 +23,16 @@ from pydantic import (
 
 from tinyscope import recipes
 from tinyscope.catalog import REQUIRED, Table, arguments, part_name, plain, validate
+from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
 from tinyscope.errors import SettingsError
+from tinyscope.evaluation import PROTOCOLS
+from tinyscope.matching import CODERS, PRIORS
+from tinyscope.matching.assign import ASSIGNERS
+from tinyscope.matching.sample import SAMPLERS
+from tinyscope.nn.backbones import BACKBONES
+from tinyscope.nn.heads import HEADS
+from tinyscope.nn.necks import NECKS
+from tinyscope.tiling import MERGES
 
 DETECTORS = Table(
     "detector",
@@ -39,22 +46,22 @@ ROI_STAGES = Table("roi", {"boxes": "tinyscope.detectors.roi:RoiStage"})
 # The tables of detectors stand here because detectors read settings and not the reverse.
 
 TABLES = {
-    "model": "tinyscope.settings:DETECTORS",
-    "backbone": "tinyscope.nn.backbones:BACKBONES",
-    "neck": "tinyscope.nn.necks:NECKS",
-    "head": "tinyscope.nn.heads:HEADS",
-    "priors": "tinyscope.matching:PRIORS",
-    "assigner": "tinyscope.matching.assign:ASSIGNERS",
-    "sampler": "tinyscope.matching.sample:SAMPLERS",
-    "coder": "tinyscope.matching:CODERS",
-    "rpn": "tinyscope.settings:RPN_STAGES",
-    "roi": "tinyscope.settings:ROI_STAGES",
-    "train": "tinyscope.data:DATASETS",
-    "val": "tinyscope.data:DATASETS",
-    "windows": "tinyscope.data:WINDOWS",
-    "transforms": "tinyscope.data:TRANSFORMS",
-    "merge": "tinyscope.tiling:MERGES",
-    "protocol": "tinyscope.evaluation:PROTOCOLS",
+    "model": DETECTORS,
+    "backbone": BACKBONES,
+    "neck": NECKS,
+    "head": HEADS,
+    "priors": PRIORS,
+    "assigner": ASSIGNERS,
+    "sampler": SAMPLERS,
+    "coder": CODERS,
+    "rpn": RPN_STAGES,
+    "roi": ROI_STAGES,
+    "train": DATASETS,
+    "val": DATASETS,
+    "windows": WINDOWS,
+    "transforms": TRANSFORMS,
+    "merge": MERGES,
+    "protocol": PROTOCOLS,
 }
 """Which table the part under a key is from."""
 
@@ -75,12 +82,9 @@ Part = dict[str, Any]
 """`name` and options of a part."""
 
 
-@cache
 def table(key: str) -> Table:
     """The table of the parts that stand under `key`."""
-    module, _, attribute = TABLES[key].partition(":")
-    found: Table = getattr(import_module(module), attribute)
-    return found
+    return TABLES[key]
 
 
 def check_part(options: Any, path: str, key: str) -> Part:
@@ -94,11 +98,6 @@ def check_part(options: Any, path: str, key: str) -> Part:
     Raises:
         SettingsError: A name, an option or a value is wrong, or a part inside is missing.
     """
-    try:  # only until every table exists
-        kind = table(key)
-        kind.load(part_name(options, path, kind), f"{path}.name")
-    except (ModuleNotFoundError, AttributeError):
-        return dict(options)
     kind = table(key)
     name = part_name(options, path, kind)
     known, _ = arguments(kind.load(name, f"{path}.name"))
@@ -214,7 +213,7 @@ class PredictSettings(Settings):
 class EvaluateSettings(Settings):
     """By whose rules detections are scored."""
 
-    protocol: Annotated[Part, _checked("protocol", "evaluate.protocol")] = {"name": "coco"}
+    protocol: Annotated[Part, _checked("protocol", "evaluate.protocol")] = {"name": "tiny"}
 
 
 class Recipe(Settings):

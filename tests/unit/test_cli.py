@@ -142,6 +142,20 @@ def test_a_result_that_cannot_be_written_is_an_error(engine, capsys, tmp_path):
     assert f"{place}: the JSON cannot be written" in capsys.readouterr().err
 
 
+def test_the_synthetic_set_can_be_converted(capsys, tmp_path):
+    numbers = ["--train", 2, "--val", 1, "--size", 64, 96]
+    assert call("synthetic", tmp_path / "made", *numbers) == 0
+    capsys.readouterr()
+    places = [tmp_path / "made", tmp_path / "yolo"]
+    assert call("convert", *places, "--to", "yolo", "--split", "val", "--json", "-") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["splits"]["val"]["images"] == 1
+    assert list(told["splits"]) == ["val"]
+    assert len(list((tmp_path / "yolo").rglob("*.png"))) == 1
+    assert call("convert", *places) == 2
+    assert "is not an empty folder" in capsys.readouterr().err
+
+
 def test_recipes_are_listed(capsys):
     assert call("recipes", "--json", "-") == 0
     assert set(json.loads(capsys.readouterr().out)) == set(recipes.names())

@@ -1,26 +1,67 @@
 """`tinyscope convert`."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tinyscope.cli.output import JsonFile, write_json
 
-class Format(StrEnum):
+
+class Layout(StrEnum):
+    """What can be written."""
+
     coco = "coco"
     yolo = "yolo"
+
+
+class Images(StrEnum):
+    """What becomes of the images."""
+
+    link = "link"
+    copy = "copy"
+    none = "none"
 
 
 def convert(
     source: Annotated[
         Path, typer.Argument(help="Folder or file of a data set in COCO, YOLO or VOC layout.")
     ],
-    out: Annotated[Path, typer.Argument(help="What is written: a folder.")],
-    to: Annotated[Format, typer.Option(help="Layout of the result.")] = Format.coco,
-    split: Annotated[str, typer.Option(help="Split of the source.")] = "train",
+    target: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
+    to: Annotated[Layout, typer.Option(help="Layout of the result.")] = Layout.coco,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Split to convert; may be given several times; else all."),
+    ] = None,
+    images: Annotated[
+        Images, typer.Option(help="Hard links (copies where there are none), copies, or no images.")
+    ] = Images.link,
+    one_based: Annotated[
+        bool,
+        typer.Option("--one-based/--zero-based", help="Which number VOC files give to pixel one."),
+    ] = True,
+    inclusive: Annotated[
+        bool,
+        typer.Option("--inclusive/--exclusive", help="Whether VOC boxes hold their last pixel."),
+    ] = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Write the annotations of a data set in another format."""
+    """Write a data set in another layout, and say what that one cannot hold."""
     from tinyscope.engine.convert import convert as run
 
-    run(source, out, to=to.value, split=split)
+    done = run(
+        source,
+        target,
+        to.value,
+        splits=splits,
+        images=images.value,
+        one_based=one_based,
+        inclusive=inclusive,
+    )
+    if json_file:
+        counts = {split: asdict(n) for split, n in done.splits.items()}
+        write_json({"target": str(done.target), "to": done.to, "splits": counts}, json_file)
+    if str(json_file) != "-":
+        typer.echo(str(done))

@@ -28,10 +28,11 @@ for _command in (train, evaluate, predict, convert, recipes, synthetic):
     app.command()(_command)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"tinyscope {version('tinyscope')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
