@@ -53,15 +53,14 @@ class Near:
         parts = []
         offset = 0
         orders = []
-        for level in torch.unique(levels).tolist():
-            cells = (centers / 2.0**level).floor().to(torch.int64) % _REACH + 1
-            keys = (groups * 2 * _REACH + cells[:, 1]) * 2 * _REACH + cells[:, 0]
+        for level in torch.bincount(levels).nonzero()[:, 0].tolist():
             here = (levels == level).nonzero()[:, 0]
-            sorted_keys, order = keys[here].sort()
+            sorted_keys, order = _keys(centers[here], groups[here], level).sort()
             orders.append(here[order])
             asking = ((levels <= level) & (levels >= level - below)).nonzero()[:, 0]
+            keys = _keys(centers[asking], groups[asking], level)
             for row in (-1, 0, 1):
-                middle = keys[asking] + row * 2 * _REACH
+                middle = keys + row * 2 * _REACH
                 starts = torch.searchsorted(sorted_keys, middle - 1)
                 ends = torch.searchsorted(sorted_keys, middle + 1, right=True)
                 found = ends > starts
@@ -96,3 +95,10 @@ class Near:
             once = self.ranks[first] < self.ranks[second]
             yield first[once], second[once]
             done = upto
+
+
+def _keys(centers: Tensor, groups: Tensor, level: int) -> Tensor:
+    """One number for group, row and column of cells; cells of a row follow each other."""
+    cells = (centers / 2.0**level).floor().to(torch.int64) % _REACH + 1
+    keys: Tensor = (groups * 2 * _REACH + cells[:, 1]) * 2 * _REACH + cells[:, 0]
+    return keys

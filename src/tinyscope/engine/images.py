@@ -1,0 +1,74 @@
+"""Image files by name, folder or pattern, read one ahead of the one that is worked on."""
+
+import glob
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+from torch import Tensor
+
+from tinyscope.data.images import read_image
+from tinyscope.errors import DataError
+
+SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+"""Files of a folder that are taken for images; a file that is named is one whatever its suffix."""
+
+
+def find_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Files that the paths stand for, each once, in the order given; folders and patterns sorted.
+
+    Args:
+        paths: Files, folders (with all folders below), or patterns such as "a/*.png".
+
+    Raises:
+        DataError: A path does not exist, or a folder or pattern holds no image.
+    """
+    found = dict.fromkeys(chain.from_iterable(_find(Path(path)) for path in paths))
+    if not found:
+        raise DataError("no images were given; name files, folders or patterns such as 'a/*.png'")
+    return list(found)
+
+
+def _find(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not below:
+            shown = " ".join(sorted(SUFFIXES))
+            raise DataError(f"folder {path}: holds no images ({shown}); check the path")
+        return below
+    if not glob.has_magic(str(path)):
+        raise DataError(f"image {path}: no such file or folder; check the path")
+    matching = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
+    if not matching:
+        raise DataError(f"pattern {path}: matches no files; check it, and quote it in a shell")
+    return matching
+
+
+def read_ahead(
+    paths: Iterable[Path], read: Callable[[Path], Tensor] = read_image
+) -> Iterator[tuple[Path, Tensor | DataError]]:
+    """Each path with its image, or with the error that reading it raised.
+
+    While the caller works on one image, a thread decodes the next; more are never in memory.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        waiting: tuple[Path, Future[Tensor]] | None = None
+        for path in paths:
+            following = (path, pool.submit(read, path))
+            if waiting:
+                yield _outcome(*waiting)
+            waiting = following
+        if waiting:
+            yield _outcome(*waiting)
+
+
+def _outcome(path: Path, image: "Future[Tensor]") -> tuple[Path, Tensor | DataError]:
+    try:
+        return path, image.result()
+    except DataError as error:
+        return path, error
