@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tinyscope.data.images import BACKDROP, ImageCache, image_size, read_image
+from tinyscope.data.locate import locate
 from tinyscope.errors import DataError
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
@@ -253,3 +254,14 @@ def test_another_size_than_stated_is_an_error(tmp_path):
     assert cache(path, (10, 10)).shape == (3, 10, 10)
     with pytest.raises(DataError, match=r"0\.png is 10 x 10 pixels.*annotations say 12 x 10"):
         cache(path, (10, 12))
+
+
+def test_real_images_of_all_modes_have_the_stated_sizes(real_data):
+    table = locate(real_data / "sirst_v2", "train")
+    cache, modes = ImageCache(), set()
+    for i in range(0, len(table), 5):
+        path, size = table.path(i), tuple(int(n) for n in table.sizes[i])
+        assert image_size(path) == tuple(cache(path, size).shape[-2:]) == size
+        with Image.open(path) as image:
+            modes.add(image.mode)
+    assert modes >= {"L", "RGB"}
