@@ -59,8 +59,12 @@ def write_images(folder: Path) -> None:
         image.save(folder / f"{number}.png")
         image.save(folder / f"{number}.jpg", quality=90)
         inside = (made.boxes[:, 2:] <= (WIDTH, HEIGHT)).all(axis=1)
-        columns = {"boxes": made.boxes, "labels": made.labels, "ignore": made.ignore}
-        np.savez(folder / f"{number}.npz", **{k: v[inside] for k, v in columns.items()})
+        np.savez(
+            folder / f"{number}.npz",
+            boxes=made.boxes[inside],
+            labels=made.labels[inside],
+            ignore=made.ignore[inside],
+        )
 
 
 def read_columns(folder: Path, ending: str) -> Annotations:
