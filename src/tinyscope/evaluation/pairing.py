@@ -21,6 +21,7 @@ ALWAYS_ENOUGH = 1 - 1e-10
 """An overlap that suffices for every threshold, 1 included; as in pycocotools."""
 
 _PAIRS_AT_ONCE = 1 << 18  # bounds the memory of comparing all detections with all objects
+_MARGIN = 1.0  # pixels, far above what adding coordinates rounds
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def candidates(
     assert minimum > 0, minimum
     parts = [
         _overlapping(ranked, objects, detections, rows, minimum, measure)
-        for detections, rows in _same_group(ranked, objects)
+        for detections, rows in _neighbors(ranked, objects)
     ]
     if not parts:
         return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
@@ -119,26 +120,42 @@ def pair(pairs: Pairs, regions: Bool[ndarray, "n"], threshold: float) -> Pairs:
     return pairs[choice[choice < end]]
 
 
-def _same_group(
+def _neighbors(
     ranked: Ranked, objects: Objects
 ) -> Iterator[tuple[Int64[ndarray, "p"], Int64[ndarray, "p"]]]:
-    """Rows of all detections and objects that share image and class, in pieces."""
+    """Rows of detections and objects that share image, class and perhaps a column of pixels.
+
+    They come in pieces. The groups are laid side by side along x, so that the objects that start
+    where a detection may meet them are found by bisection.
+    """
     if not len(objects):
         return
-    groups, starts, counts = np.unique(objects.groups, return_index=True, return_counts=True)
+    groups, group = np.unique(objects.groups, return_inverse=True)
+    left, right = objects.boxes[:, 0], objects.boxes[:, 2]
+    low, high = left.min(), left.max()
+    widest = np.zeros(len(groups))
+    np.maximum.at(widest, group, right - left)
+    stretch = high - low + 4 * _MARGIN
+    along = group * stretch + left
+    order = np.argsort(along)
+    along = along[order]
+
     place = np.minimum(np.searchsorted(groups, ranked.groups), len(groups) - 1)
     detections = np.flatnonzero(groups[place] == ranked.groups)
     place = place[detections]
-    starts, counts = starts[place], counts[place]
+    from_x = np.clip(ranked.boxes[detections, 0] - widest[place], low, high) - _MARGIN
+    to_x = np.clip(ranked.boxes[detections, 2], low, high) + _MARGIN
+    starts = np.searchsorted(along, place * stretch + from_x)
+    counts = np.searchsorted(along, place * stretch + to_x) - starts
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     cuts = np.searchsorted(ends, np.arange(0, total, _PAIRS_AT_ONCE), side="right")
-    for low, high in pairwise(np.unique(np.append(cuts, len(detections)))):
-        lengths = counts[low:high]
-        begin = starts[low:high] - (np.cumsum(lengths) - lengths)
-        rows = np.repeat(begin, lengths)
+    for begin, end in pairwise(np.unique(np.append(cuts, len(detections)))):
+        lengths = counts[begin:end]
+        first = starts[begin:end] - (np.cumsum(lengths) - lengths)
+        rows = np.repeat(first, lengths)
         rows += np.arange(len(rows))
-        yield np.repeat(detections[low:high], lengths), rows
+        yield np.repeat(detections[begin:end], lengths), order[rows]
 
 
 def _overlapping(

@@ -30,13 +30,15 @@ class Curve:
 
     @property
     def recall(self) -> Float64[ndarray, "h"]:
-        return np.divide(np.arange(1, len(self.hits) + 1), self.positives)
+        found = np.arange(1.0, len(self.hits) + 1)
+        return found / self.positives
 
     @property
     def precision(self) -> Float64[ndarray, "h"]:
         found = np.arange(1.0, len(self.hits) + 1)
         # The last term has no effect but that all digits equal those of pycocotools.
-        return np.divide(found, self.false + found + np.spacing(1))
+        precision: ndarray = found / (self.false + found + np.spacing(1.0))
+        return precision
 
     def interpolated(
         self, recalls: Float64[ndarray, "r"]

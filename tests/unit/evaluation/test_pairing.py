@@ -74,6 +74,29 @@ def test_candidates_share_image_and_class_and_overlap_enough() -> None:
     np.testing.assert_allclose(pairs.overlaps, [1 / 3, 1.0])
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 100, 1e6]))
+def test_all_pairs_that_overlap_are_candidates_wherever_they_lie(seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+
+    def rows(count: int) -> list[tuple[int, int, list[float]]]:
+        corner = (rng.random((count, 2)) - 0.5) * spread
+        boxes = np.concatenate([corner, corner + rng.choice([1, 30, spread], (count, 2))], 1)
+        places = rng.integers(0, 2, (count, 2)).tolist()
+        return [(i, k, box) for (i, k), box in zip(places, boxes.tolist(), strict=True)]
+
+    truth = truth_of(rows(20), images=2, names="ab")
+    found = found_of([(*row, 0.5) for row in rows(20)])
+    ranked, objects = ranked_and_objects(truth, found)
+    low = np.maximum(ranked.boxes[:, None, :2], objects.boxes[None, :, :2])
+    high = np.minimum(ranked.boxes[:, None, 2:], objects.boxes[None, :, 2:])
+    shared = (high - low).clip(min=0).prod(axis=2)
+    overlap = shared / (ranked.extents[:, None] + objects.extents[None] - shared)
+    overlap[ranked.groups[:, None] != objects.groups[None]] = 0
+    pairs = candidates(ranked, objects, 1e-9)
+    assert sorted(as_list(pairs)) == list(zip(*np.nonzero(overlap >= 1e-9), strict=True))
+    np.testing.assert_allclose(pairs.overlaps, overlap[pairs.detections, pairs.objects])
+
+
 def test_boxes_that_only_touch_are_no_candidates() -> None:
     truth = truth_of([(0, 0, (0, 0, 10, 10))])
     found = found_of([(0, 0, (10, 0, 20, 10), 0.5), (0, 0, (3, 3, 3, 8), 0.5)])
