@@ -198,6 +198,8 @@ class PredictSettings(Settings):
     tile: PositiveInt | None = None  # side of a tile; else the whole image at once
     overlap: NonNegativeInt = 64  # at least the longest object, or a cut object is never whole
     batch: PositiveInt = 4  # tiles at once
+    scale: PositiveFloat = 1.0  # images are enlarged by it first; tile and overlap count after it
+    flip: bool = False  # look at every tile mirrored as well
     merge: Annotated[Part, _checked("merge", "predict.merge")] = {"name": "nms"}
     score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
     limit: PositiveInt = 1500  # detections of one image
