@@ -1,6 +1,7 @@
 """Commands parse and call; what a user can mend is one line on stderr and exit code 2."""
 
 import json
+import re
 import subprocess
 import sys
 import types
@@ -196,6 +197,13 @@ def _references(node):
 def test_every_public_name_exists(name):
     assert getattr(tinyscope, name) is not None
     assert name in dir(tinyscope)
+
+
+def test_the_public_names_are_those_documented():
+    page = Path(__file__).parents[2] / "docs" / "python.md"
+    cells = [row.split("|")[1] for row in page.read_text().splitlines() if row.startswith("| `")]
+    named = [name for cell in cells for name in re.findall(r"`(\w+)", cell)]
+    assert sorted(named) == sorted(tinyscope.__all__)
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
