@@ -1,4 +1,4 @@
-"""A detector from the settings of its model: each part gets what the earlier ones say of themselves."""
+"""A detector from the settings of its model; a part gets what earlier ones say of themselves."""
 
 from collections.abc import Mapping
 from typing import Any

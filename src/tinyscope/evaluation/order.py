@@ -21,7 +21,8 @@ class Objects:
     `groups` number the pairs of class and image. `areas` are those the file states, which sizes
     are judged by; `extents` are width times height, which IoUs are made of. `ignored` objects
     count neither for nor against; `regions` are those of them that any number of detections may
-    lie in, measured by how much of the detection they cover.
+    lie in, measured by how much of the detection they cover. `rows` are their rows in the
+    annotations.
     """
 
     boxes: Float64[ndarray, "n 4"]
@@ -31,6 +32,7 @@ class Objects:
     groups: Int64[ndarray, "n"]
     ignored: Bool[ndarray, "n"]
     regions: Bool[ndarray, "n"]
+    rows: Int64[ndarray, "n"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -41,7 +43,7 @@ class Ranked:
     """Detections by class, best first; equal scores by image id, then place in the file.
 
     `ranks` count from 0 among the detections of one class in one image. Class k owns rows
-    `starts[k]:starts[k + 1]`.
+    `starts[k]:starts[k + 1]`. `order` are their rows in the table.
     """
 
     boxes: Float64[ndarray, "d 4"]
@@ -50,6 +52,7 @@ class Ranked:
     groups: Int64[ndarray, "d"]
     ranks: Int64[ndarray, "d"]
     starts: Int64[ndarray, "s"]
+    order: Int64[ndarray, "d"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -75,6 +78,7 @@ def order_objects(
         groups=groups[rows],
         ignored=ignored[rows],
         regions=regions[rows],
+        rows=rows,
     )
 
 
@@ -101,6 +105,7 @@ def rank_detections(found: DetectionTable, truth: Annotations, limit: int) -> Ra
         groups=groups,
         ranks=ranks,
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        order=rows,
     )
 
 

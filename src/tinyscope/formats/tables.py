@@ -7,6 +7,7 @@ their number, and evaluation reads them without a loop.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,16 @@ class Annotations:
         """Number of images."""
         return len(self.image_ids)
 
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """Position of the image of every row."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def sides(self) -> NDArray[np.float64]:
+        """Square root of the area of every box, pixels."""
+        return np.sqrt(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))
+
     def rows(self, image: int) -> slice:
         """Rows of the image at position `image`."""
         return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
@@ -66,12 +77,16 @@ class DetectionTable:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, rows: NDArray[Any]) -> "DetectionTable":
+        """The rows that an index or a mask selects."""
+        return DetectionTable(
+            self.images[rows], self.boxes[rows], self.scores[rows], self.labels[rows]
+        )
+
     @classmethod
     def concatenate(cls, tables: Sequence["DetectionTable"]) -> "DetectionTable":
         if not tables:
-            return cls(
-                np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
-            )
+            return cls(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
         return cls(
             np.concatenate([t.images for t in tables]),
             np.concatenate([t.boxes for t in tables]),

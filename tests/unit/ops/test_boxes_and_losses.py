@@ -59,7 +59,8 @@ def test_focal_loss_of_hopeless_logits_is_finite():
     logits = torch.tensor([[200.0], [-200.0]], requires_grad=True)
     loss = focal_loss(logits, torch.tensor([[0.0], [1.0]]), alpha=0.25, gamma=2.0).sum()
     loss.backward()
-    assert loss.isfinite() and logits.grad.isfinite().all()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
 
 
 def test_delta_loss_is_absolute_difference_without_beta():

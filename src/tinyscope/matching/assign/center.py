@@ -1,4 +1,4 @@
-"""Assignment of points near the centers of objects (FCOS, arXiv:1904.01355, with center sampling)."""
+"""Assignment of points near the centers of objects (FCOS with center sampling, arXiv:1904.01355)."""
 
 from dataclasses import dataclass
 

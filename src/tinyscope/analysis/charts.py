@@ -1,0 +1,78 @@
+"""Charts of a run as SVG text, for pages that need no other file.
+
+Needs matplotlib, the extra `plots`.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+Series = tuple[Sequence[float], Sequence[float]]
+"""Values along x and y."""
+
+SIDE_TICKS = (2, 4, 8, 16, 32, 64, 128)
+FOUND, MISSED, FALSE = "#2e9e44", "#d43a2f", "#2f6fd4"
+"""Colors of objects that were found or missed, and of false detections; in all pictures."""
+
+
+def line_chart(
+    lines: Mapping[str, Series], *, x: str, y: str, log_y: bool = False, top: float | None = None
+) -> str:
+    """Lines by name over a shared axis, as SVG."""
+
+    def draw(axes: "Axes") -> None:
+        for name, (xs, ys) in lines.items():
+            axes.plot(xs, ys, label=name, linewidth=1.4, marker="." if len(xs) < 12 else None)
+        axes.set(xlabel=x, ylabel=y, yscale="log" if log_y else "linear")
+        if top is not None:
+            axes.set_ylim(0, top)
+        if lines:
+            axes.legend(frameon=False, fontsize=8)
+
+    return _svg(draw)
+
+
+def size_chart(found: "NDArray[np.float64]", missed: "NDArray[np.float64]") -> str:
+    """How many objects of each side (pixels) were found and missed, stacked, as SVG."""
+
+    def draw(axes: "Axes") -> None:
+        both = np.concatenate([found, missed, [2.0, 32.0]])
+        low, high = max(float(both.min()), 0.5), float(both.max())
+        edges = np.geomspace(low, high * 1.001, 25)
+        axes.hist(
+            [found, missed], edges, stacked=True, color=[FOUND, MISSED], label=["found", "missed"]
+        )
+        ticks = [t for t in SIDE_TICKS if low <= t <= high * 1.1]
+        axes.set(xlabel="side, pixels", ylabel="objects", xscale="log")
+        axes.set_xticks(ticks, [str(t) for t in ticks], minor=False)
+        axes.minorticks_off()
+        axes.legend(frameon=False, fontsize=8)
+
+    return _svg(draw)
+
+
+def _svg(draw: Callable[[Any], None]) -> str:
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise SettingsError("charts need matplotlib; pip install 'tinyscope[plots]'") from error
+    # A salt makes equal charts equal files; text stays text, so that it can be searched.
+    with mpl.rc_context({"svg.hashsalt": "tinyscope", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(4.8, 3.0), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        draw(axes)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
