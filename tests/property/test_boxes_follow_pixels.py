@@ -41,12 +41,17 @@ SOURCES = [
 ]
 UNMOVED = [{"name": "photometric", "hue": 20.0, "gamma": 0.2}, {"name": "blur"}, {"name": "noise"}]
 
+RESAMPLED = 0.12
+"""Pixels by which resampled light may seem to be elsewhere; half a pixel too far at the factor 1.3
+would be 0.15."""
+
 
 @st.composite
 def painted(draw: st.DrawFn) -> Sample:
     """A black image of odd sizes with one white box at whole pixels, which is the object."""
     height, width = draw(st.integers(40, 75)), draw(st.integers(40, 75))
-    w, h = draw(st.integers(4, 12)), draw(st.integers(4, 12))
+    # From 8 pixels on, half the size still has a line that is fully white.
+    w, h = draw(st.integers(8, 16)), draw(st.integers(8, 16))
     x, y = draw(st.integers(0, width - w)), draw(st.integers(0, height - h))
     return paint(height, width, (x, y, x + w, y + h))
 
@@ -74,12 +79,6 @@ def extent(image: torch.Tensor) -> torch.Tensor:
     return torch.stack([x1, y1, x2, y2]).float()
 
 
-def far_from_border(sample: Sample) -> bool:
-    """Whether the kernel can spread the light to all sides; at the border it cannot."""
-    x1, y1, x2, y2 = sample.target.boxes[0].tolist()
-    return min(x1, y1, sample.size[1] - x2, sample.size[0] - y2) >= 3
-
-
 def assert_boxes_lie_on_light(sample: Sample, tolerance: float) -> None:
     assert len(sample.target) == 1
     assert sample.target.boxes.dtype == torch.float32
@@ -96,8 +95,7 @@ def assert_boxes_lie_on_light(sample: Sample, tolerance: float) -> None:
 def test_transforms_move_boxes_with_their_pixels(options, sample, seed):
     changed = TRANSFORMS.build(options)(sample, np.random.default_rng(seed))
     resamples = options["name"] in ("scale", "fit")
-    tolerance = 0.2 if far_from_border(sample) else 0.3
-    assert_boxes_lie_on_light(changed, tolerance if resamples else 0.0)
+    assert_boxes_lie_on_light(changed, RESAMPLED if resamples else 0.0)
 
 
 @pytest.mark.parametrize("options", SOURCES, ids=str)
@@ -117,7 +115,7 @@ def test_windows_move_boxes_with_their_pixels(options, sample, seed, position):
     if int(seen.image.max()) < 255 or not len(seen.target):  # a rim of the box at most
         return
     resampled = window.size != (y2 - y1, x2 - x1)
-    assert_boxes_lie_on_light(seen, 0.3 if resampled else 0.0)
+    assert_boxes_lie_on_light(seen, RESAMPLED if resampled else 0.0)
 
 
 @pytest.mark.parametrize("options", UNMOVED, ids=str)
