@@ -3,15 +3,21 @@
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy, Strategy
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
 
 from tinyscope.engine.machine import Precision, choose_precision
 from tinyscope.errors import TinyscopeError
 
-_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+_PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
 
 
 def open_fabric(wanted: str, devices: int = 1) -> tuple[Fabric, Precision]:
@@ -33,7 +39,7 @@ def open_fabric(wanted: str, devices: int = 1) -> tuple[Fabric, Precision]:
         devices=local,
         num_nodes=world // local,
         strategy=_strategy(kind) if world > 1 else "auto",
-        precision=_PRECISIONS[precision],  # type: ignore[arg-type]
+        precision=_PRECISIONS[precision],
     )
     fabric.launch()
     return fabric, precision

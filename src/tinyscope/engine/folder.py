@@ -11,6 +11,7 @@ from typing import Any
 
 from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint
 from tinyscope.engine.files import write_text_atomically
+from tinyscope.engine.state import Identity
 from tinyscope.errors import SettingsError, TrainingError
 
 FREE_TO_CHANGE = ("data.workers", "data.train", "data.val", "source", "expected")
@@ -50,32 +51,30 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     return load_checkpoint(last) if last.exists() else None
 
 
-def check_same_run(
-    checkpoint: Checkpoint, recipe: Mapping[str, Any], names: tuple[str, ...], data: str
-) -> None:
-    """That a run can go on from `checkpoint` with these settings and data.
+def check_same_run(checkpoint: Checkpoint, now: Identity) -> None:
+    """That a run with these settings, classes and data can go on from `checkpoint`.
 
     Raises:
         SettingsError: A setting differs, the classes, or the content of the training set.
     """
-    before, now = dict(_leaves(checkpoint.recipe)), dict(_leaves(recipe))
+    then, here = dict(_leaves(checkpoint.recipe)), dict(_leaves(now.recipe))
     differing = [
         key
-        for key in {**before, **now}
-        if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
+        for key in {**then, **here}
+        if then.get(key) != here.get(key) and not key.startswith(FREE_TO_CHANGE)
     ]
     if differing:
-        shown = "; ".join(f"{k}: {before.get(k)} then, {now.get(k)} now" for k in differing[:4])
+        shown = "; ".join(f"{k}: {then.get(k)} then, {here.get(k)} now" for k in differing[:4])
         raise SettingsError(
             f"the run to resume has another recipe: {shown}; use its own recipe.yaml, "
             "or start a new run with another --out"
         )
-    if checkpoint.names != names:
+    if checkpoint.names != now.names:
         raise SettingsError(
             f"the run to resume has the classes {list(checkpoint.names)}, the data have "
-            f"{list(names)}; give the data that it was started with"
+            f"{list(now.names)}; give the data that it was started with"
         )
-    if checkpoint.progress["data"] != data:
+    if checkpoint.progress["data"] != now.data:
         raise SettingsError(
             "the training set is not the one that the run was started with: its annotations "
             "differ; give that one, or start a new run with another --out"

@@ -69,7 +69,7 @@ class TensorBoardLog:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return
-        self._writer = SummaryWriter(str(folder), purge_step=step)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder), purge_step=step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         if self._writer is not None:
@@ -79,3 +79,26 @@ class TensorBoardLog:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+class RunLogs:
+    """metrics.csv (losses by step), scores.csv (evaluations), and both for TensorBoard.
+
+    No clock stands in them: a resumed run writes the rows that one in one piece would.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._metrics = CsvLog(folder / "metrics.csv", step)
+        self._scores = CsvLog(folder / "scores.csv", step)
+        self._tensorboard = TensorBoardLog(folder / "tensorboard", step)
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        self._metrics.write(step, values)
+        self._tensorboard.write(step, {f"train/{n}": v for n, v in values.items()})
+
+    def scores(self, step: int, values: Mapping[str, float]) -> None:
+        self._scores.write(step, values)
+        self._tensorboard.write(step, {f"score/{n}": v for n, v in values.items()})
+
+    def close(self) -> None:
+        self._tensorboard.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 
@@ -29,7 +29,7 @@ def native_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     except OSError:
         return False
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return torch.backends.mkldnn.is_available() and bool(_NATIVE_FLAGS & set(flags.split()))
+    return bool(_NATIVE_FLAGS & set(flags.split()))
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
@@ -44,8 +44,9 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
         return "bf16" if device.type == "cpu" and native_bfloat16() else "32"
     if wanted == "16" and device.type == "cpu":
         raise SettingsError("precision: 16 needs a GPU; use bf16, 32 or auto on a CPU")
-    if wanted == "32" or wanted == "bf16" or wanted == "16":
-        return wanted
+    for precision in get_args(Precision):
+        if wanted == precision:
+            return cast(Precision, precision)
     raise SettingsError(f"precision: {wanted!r} is not known; use auto, 32, bf16 or 16")
 
 
@@ -90,11 +91,12 @@ def repeatable(device: torch.device) -> Iterator[None]:
         return
     before = torch.are_deterministic_algorithms_enabled()
     warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill_before = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    fill_before = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # filling costs time, gives nothing
+    memory.fill_uninitialized_memory = False  # costs time and changes nothing
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill_before
+        memory.fill_uninitialized_memory = fill_before

@@ -1,6 +1,7 @@
 """One training step as a module: pixels and targets to named losses."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +33,14 @@ class TrainStep(nn.Module):
     def __init__(self, detector: nn.Module, *, channels_last: bool = False) -> None:
         super().__init__()
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.detector = detector.to(memory_format=self.format)  # type: ignore[call-overload]
+        self.detector = detector.to(memory_format=self.format)
 
     def forward(self, sealed: Sealed) -> dict[str, Tensor]:
         """Named losses (); their sum is what is minimized."""
         batch = sealed.batch
         outputs = self.detector(batch.images.contiguous(memory_format=self.format))
-        losses: dict[str, Tensor] = self.detector.loss(outputs, batch.targets, batch.sizes)
+        loss: Any = self.detector.loss
+        losses: dict[str, Tensor] = loss(outputs, batch.targets, batch.sizes)
         return losses
 
 

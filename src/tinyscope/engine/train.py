@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from tinyscope.engine.loop import BatchSource, Loop, Plan, Score, check_monitor
 from tinyscope.engine.machine import repeatable
 from tinyscope.engine.signals import stop_signals
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
+from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
 from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.settings import Recipe, load_recipe
@@ -78,29 +80,33 @@ def train(
     training_set = open_training_set(chosen.data, annotations, chosen.train.seed)
     torch.manual_seed(chosen.train.seed)
     detector = build(chosen.model, len(annotations.names))
-    score = _score(chosen, validation, folder)
-    plan = _plan(chosen, training_set, max(detector.neck.strides), score)
+    plan = _plan(chosen, training_set, detector, _score(chosen, validation, folder))
     if checkpoint:
-        check_same_run(checkpoint, plan.recipe, plan.names, plan.data)
+        check_same_run(checkpoint, plan.identity)
     if fabric.is_global_zero:
         write_text_atomically(folder / "recipe.yaml", chosen.to_yaml())
     with repeatable(fabric.device), stop_signals() as stop:
         loop = Loop(fabric, precision, detector, plan, folder, checkpoint)
         loop.run(stop)
-    return Run(folder, folder / "best.ckpt", loop.progress.scores, loop.done)
+    return Run(folder, folder / "best.ckpt", loop.state.progress.scores, loop.state.done)
 
 
-def _plan(recipe: Recipe, training_set: TrainingSet, divisor: int, score: Score | None) -> Plan:
+def _plan(
+    recipe: Recipe, training_set: TrainingSet, detector: nn.Module, score: Score | None
+) -> Plan:
     settings = recipe.train
+    strides: Any = detector.get_submodule("neck").strides
     epoch = len(training_set) / (recipe.data.batch * settings.accumulate)
     return Plan(
         settings,
         steps=settings.steps or math.ceil((settings.epochs or 1) * epoch),
         epoch=epoch,
-        recipe=plain(recipe.model_dump()),
-        names=training_set.annotations.names,
-        data=fingerprint(training_set.annotations),
-        batches=_batches(recipe, training_set, divisor),
+        identity=Identity(
+            plain(recipe.model_dump()),
+            training_set.annotations.names,
+            fingerprint(training_set.annotations),
+        ),
+        batches=_batches(recipe, training_set, max(strides)),
         score=score,
     )
 

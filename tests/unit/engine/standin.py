@@ -13,6 +13,7 @@ from tinyscope.engine.folder import last_checkpoint, prepare_run
 from tinyscope.engine.loop import Loop, Plan
 from tinyscope.engine.machine import repeatable
 from tinyscope.engine.signals import Stop, stop_signals
+from tinyscope.engine.state import Identity
 from tinyscope.settings import TrainSettings
 from tinyscope.types import Batch, Dropped, Sample, Size, Target
 
@@ -107,9 +108,7 @@ def start(
         chosen,
         steps=chosen.steps or 0,
         epoch=5.5,
-        recipe={"train": chosen.model_dump(mode="json")},
-        names=("speck",),
-        data="0",
+        identity=Identity({"train": chosen.model_dump(mode="json")}, ("speck",), "0"),
         batches=partial(batches, size=size, bad_at=bad_at),
         score=score,
     )

@@ -7,6 +7,7 @@ import torch
 from tinyscope.engine.checkpoint import Checkpoint, save_checkpoint
 from tinyscope.engine.folder import check_same_run, last_checkpoint, prepare_run
 from tinyscope.engine.sources import fingerprint
+from tinyscope.engine.state import Identity
 from tinyscope.errors import CheckpointError, SettingsError, TrainingError
 from tinyscope.formats.tables import Annotations
 
@@ -47,7 +48,7 @@ def test_a_folder_that_takes_no_file_is_refused(tmp_path):
 
 def test_the_same_settings_and_data_may_go_on():
     moved = {"train": RECIPE["train"], "data": {"workers": 9, "train": {"path": "/elsewhere"}}}
-    check_same_run(checkpoint(), moved, ("car",), "abc")
+    check_same_run(checkpoint(), Identity(moved, ("car",), "abc"))
 
 
 def test_other_settings_classes_or_data_may_not():
@@ -55,11 +56,11 @@ def test_other_settings_classes_or_data_may_not():
     with pytest.raises(
         SettingsError, match=r"train\.steps: 5 then, 6 now; train\.ema: None then, 0\.9 now"
     ):
-        check_same_run(checkpoint(), other, ("car",), "abc")
+        check_same_run(checkpoint(), Identity(other, ("car",), "abc"))
     with pytest.raises(SettingsError, match=r"has the classes \['car'\], the data have \['boat'\]"):
-        check_same_run(checkpoint(), RECIPE, ("boat",), "abc")
+        check_same_run(checkpoint(), Identity(RECIPE, ("boat",), "abc"))
     with pytest.raises(SettingsError, match="annotations differ"):
-        check_same_run(checkpoint(), RECIPE, ("car",), "abd")
+        check_same_run(checkpoint(), Identity(RECIPE, ("car",), "abd"))
 
 
 def test_a_fingerprint_is_of_the_content_not_of_the_place(tmp_path):

@@ -31,7 +31,7 @@ def test_a_run_learns_and_leaves_its_files(tmp_path):
         "speckle",
     }
     assert [int(row["step"]) for row in read_rows(tmp_path / "scores.csv")] == list(range(4, 41, 4))
-    assert loop.done == 40
+    assert loop.state.done == 40
     assert load_checkpoint(tmp_path / "last.ckpt").resumable
     assert not load_checkpoint(tmp_path / "best.ckpt").resumable
 
@@ -77,7 +77,7 @@ def test_a_run_ended_between_checkpoints_repeats_what_it_did(tmp_path):
 def test_a_finished_run_has_nothing_to_go_on_with(tmp_path):
     start(tmp_path)
     before = contents(tmp_path)
-    assert start(tmp_path, resume=True).done == 12
+    assert start(tmp_path, resume=True).state.done == 12
     assert contents(tmp_path) == before
 
 
@@ -92,11 +92,10 @@ def test_the_best_checkpoint_is_the_average_at_the_best_score(tmp_path):
 
 
 def test_a_run_that_gains_no_more_stops_early_and_stays_stopped(tmp_path):
-    loop = start(tmp_path, steps=400, early_stop=2, learning_rate=1e-9, ema=None)
-    assert loop.done < 400
-    assert start(tmp_path, True, steps=400, early_stop=2, learning_rate=1e-9, ema=None).done == (
-        loop.done
-    )
+    changes = {"steps": 400, "early_stop": 2, "learning_rate": 1e-9, "ema": None}
+    stopped_at = start(tmp_path, **changes).state.done
+    assert stopped_at < 400
+    assert start(tmp_path, resume=True, **changes).state.done == stopped_at
 
 
 def test_a_loss_that_is_not_finite_names_term_and_files_and_spoils_nothing(tmp_path):
