@@ -23,9 +23,15 @@ install = UV_SYSTEM_CERTS=1 $(BIN)/python -m uv pip install --quiet --python $(B
 
 .PHONY: demo test lint golden bench clean
 
+# A second call goes on where the first one ended.
 demo: $(INSTALLED)
-	$(BIN)/tinyscope synthetic $(DEMO)/data
-	$(BIN)/tinyscope train quick/demo --data $(DEMO)/data --out $(DEMO)
+	test -f $(DEMO)_data/annotations/val.json || $(BIN)/tinyscope synthetic $(DEMO)_data
+	$(BIN)/tinyscope train quick/demo --data $(DEMO)_data --out $(DEMO) --resume
+	$(BIN)/tinyscope evaluate $(DEMO)/best.ckpt --data $(DEMO)_data --json $(DEMO)/score.json
+	$(BIN)/tinyscope predict $(DEMO)/best.ckpt $(DEMO)_data/images/val --out $(DEMO)/found --truth $(DEMO)_data/annotations/val.json
+	$(BIN)/tinyscope report $(DEMO) --data $(DEMO)_data
+	@echo "pictures: $(DEMO)/found/pictures"
+	@echo "report:   $(DEMO)/report.html"
 
 test: $(INSTALLED)
 	$(ONE_CORE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not gpu" -q -rs

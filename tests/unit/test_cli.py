@@ -1,5 +1,6 @@
 """Commands parse and call; what a user can mend is one line on stderr and exit code 2."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -52,7 +53,8 @@ def test_the_help_names_every_command(capsys):
     assert call("--help") == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in COMMANDS)
-    assert set(COMMANDS) == {"train", "evaluate", "predict", "convert", "recipes", "synthetic"}
+    commands = ("train", "evaluate", "predict", "report", "convert", "recipes", "synthetic")
+    assert tuple(COMMANDS) == commands
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -118,6 +120,25 @@ def test_evaluate_scores_files_without_a_model(engine, capsys, tmp_path):
     assert calls == [((Path("t.json"), Path("d.json"), "tiny"), {})]
     assert capsys.readouterr().out == "AP50 0.5\n"
     assert json.loads(written.read_text()) == {"AP50": 0.5}
+
+
+def test_predict_passes_on_only_what_was_given(engine, capsys):
+    done = dataclasses.make_dataclass("Done", ["folder", "images"])(Path("found"), 2)
+    calls = engine("tinyscope.engine.predict:predict", done)
+    assert call("predict", "a.ckpt", "x.png", "y", "--out", "found", "--tile", 0, "--flip") == 0
+    (arguments, options), *_ = calls
+    assert arguments == (Path("a.ckpt"), ["x.png", "y"], Path("found"), 0, None, None)
+    assert options["flip"] is True
+    assert not {"scale", "score_threshold"} & set(options)
+    assert call("predict", "a.ckpt", "x", "--out", "found", "--json", "-") == 0
+    assert '"folder": "found"' in capsys.readouterr().out
+
+
+def test_evaluate_passes_on_how_images_are_looked_through(engine):
+    result = types.SimpleNamespace(table="", to_json=lambda: "{}")
+    calls = engine("tinyscope.engine.evaluate_model:evaluate_model", result)
+    assert call("evaluate", "a.ckpt", "--data", "d", "--split", "test", "--tile", 512) == 0
+    assert calls == [((Path("a.ckpt"), Path("d"), "test", None), {"tile": 512})]
 
 
 @pytest.mark.parametrize(

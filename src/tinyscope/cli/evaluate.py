@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyscope.cli.output import JsonFile, write_json
+from tinyscope.cli.output import JsonFile, Mirror, Overlap, Scale, Tile, write_json
 from tinyscope.errors import SettingsError
 
 
@@ -27,13 +27,19 @@ def evaluate(
         str | None,
         typer.Option(help="By whose rules; else the recipe's, and coco for files."),
     ] = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    scale: Scale = None,
+    flip: Mirror = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score a checkpoint on a data set, or detections against annotations."""
     if checkpoint and data and not (truth or detections):
         from tinyscope.engine.evaluate_model import evaluate_model
 
-        result = evaluate_model(checkpoint, data, split=split, protocol=protocol)
+        given = {"tile": tile, "overlap": overlap, "scale": scale, "flip": flip}
+        settings = {key: value for key, value in given.items() if value is not None}
+        result = evaluate_model(checkpoint, data, split, protocol, **settings)
     elif truth and detections and not (checkpoint or data):
         from tinyscope.engine.evaluate import evaluate_files
 

@@ -12,6 +12,7 @@ from tinyscope.cli.convert import convert
 from tinyscope.cli.evaluate import evaluate
 from tinyscope.cli.predict import predict
 from tinyscope.cli.recipes import recipes
+from tinyscope.cli.report import report
 from tinyscope.cli.synthetic import synthetic
 from tinyscope.cli.train import train
 from tinyscope.errors import TinyscopeError
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug of ours shows its plain traceback
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, predict, convert, recipes, synthetic):
+for _command in (train, evaluate, predict, report, convert, recipes, synthetic):
     app.command()(_command)
 
 

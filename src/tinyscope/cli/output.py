@@ -21,6 +21,28 @@ JsonFile = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it."),
 ]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Side of the tiles that an image is cut into, pixels; 0 takes the whole at once; else "
+        "the recipe's.",
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(min=0, help="Of neighbouring tiles, pixels; else the recipe's."),
+]
+Scale = Annotated[
+    float | None,
+    typer.Option(help="Images are enlarged by this before they are looked at; else the recipe's."),
+]
+Mirror = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip", help="Look at every tile mirrored as well; else the recipe's."
+    ),
+]
 
 
 def write_json(value: Any, file: Path) -> None:

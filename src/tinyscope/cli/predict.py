@@ -1,9 +1,12 @@
 """`tinyscope predict`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tinyscope.cli.output import JsonFile, Mirror, Overlap, Scale, Tile, write_json
 
 
 def predict(
@@ -12,19 +15,51 @@ def predict(
         list[str], typer.Argument(help="Images, folders of images, or patterns such as 'a/*.png'.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for detections and pictures.")],
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Side of the tiles that an image is cut into, pixels; else as trained."),
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(help="Of neighbouring tiles, pixels; else the recipe's.")
-    ] = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
     truth: Annotated[
         Path | None,
         typer.Option(help="COCO annotations: paints found green, missed red, false blue."),
     ] = None,
+    scale: Scale = None,
+    flip: Mirror = None,
+    score_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least score of what is written; else the recipe's."),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Whether pictures are painted.")
+    ] = True,
+    show: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score of what pictures show.")
+    ] = 0.3,
+    enlarge: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures are enlarged by this; else by the objects' sizes."),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on past images that cannot be read.")
+    ] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Find objects in images; writes COCO JSON, CSV and painted pictures."""
     from tinyscope.engine.predict import predict as run
 
-    run(checkpoint, paths, out, tile=tile, overlap=overlap, truth=truth)
+    settings = {"scale": scale, "flip": flip, "score_threshold": score_threshold}
+    done = run(
+        checkpoint,
+        paths,
+        out,
+        tile,
+        overlap,
+        truth,
+        pictures=pictures,
+        show=show,
+        enlarge=enlarge,
+        keep_going=keep_going,
+        **{key: value for key, value in settings.items() if value is not None},
+    )
+    if json_file:
+        write_json({**asdict(done), "folder": str(done.folder)}, json_file)
+    if str(json_file) != "-":
+        typer.echo(str(done))

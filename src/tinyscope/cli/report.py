@@ -1,4 +1,4 @@
-"""`tinyscope report`: one page on a run."""
+"""`tinyscope report`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,12 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder that `tinyscope train` wrote.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training.")],
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set; else as the recipe says.")
     ] = None,
 ) -> None:
-    """Write report.html into a run's folder: curves, scores, sizes, found and missed objects."""
+    """Show how a training went and what was found and missed: report.html in its folder."""
     from tinyscope.engine.report import report as write
 
-    typer.echo(str(write(run, data)))
+    typer.echo(f"report -> {write(run, data)}")
