@@ -29,7 +29,7 @@ from tinyscope.formats.assemble import assemble
 from tinyscope.formats.tables import Annotations
 from tinyscope.settings import load_recipe
 
-IMAGES, HEIGHT, WIDTH, BATCH = 64, 512, 640, 8
+IMAGES, HEIGHT, WIDTH, BATCH = 32, 512, 640, 8
 FLIP, TURN, LIGHT = {"name": "flip"}, {"name": "turn"}, {"name": "photometric"}
 WHOLE = {"name": "whole"}
 ENLARGED = {"name": "random", "size": 512, "scale": [1.0, 2.0]}
