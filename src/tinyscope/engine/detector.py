@@ -66,8 +66,8 @@ class Detector:
             tile: Side of the tiles that an image is cut into, pixels; 0 takes the whole at once,
                 None does as the recipe says.
             overlap: Of neighbouring tiles, pixels; the recipe's by default.
-            settings: As in the recipe's `predict`, in place of it; `scale` enlarges images before
-                they are looked at, `flip` looks at them mirrored as well.
+            settings: Of the recipe's `predict`, in place of them: `scale` enlarges images first,
+                `flip` looks at them mirrored as well, `score_threshold`, `limit`, ...
 
         Returns:
             Detections in pixels of the image, best first, on the CPU.
@@ -82,26 +82,17 @@ class Detector:
         return predictor(pixels(images))
 
     def predictor(
-        self,
-        *,
-        tile: int | None = None,
-        overlap: int | None = None,
-        scale: float | None = None,
-        flip: bool | None = None,
-        **settings: Any,
+        self, *, tile: int | None = None, overlap: int | None = None, **settings: Any
     ) -> Predictor:
         """What looks through images by the recipe's settings, but for those given."""
-        given = {"tile": tile, "overlap": overlap, "scale": scale, "flip": flip, **settings}
-        if self._predictor and self._predictor[0] == given:
-            return self._predictor[1]
-        changes = {k: v for k, v in {"tile": tile, "overlap": overlap, **settings}.items()
-                   if v is not None}  # fmt: skip
-        if tile == 0:
-            changes["tile"] = None
-        chosen = validate(PredictSettings, self.recipe.predict.model_dump() | changes, "predict")
-        predictor = Predictor(self.model, self.names, chosen, scale=scale, flip=flip)
-        self._predictor = (given, predictor)
-        return predictor
+        given = {"tile": tile, "overlap": overlap, **settings}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if self._predictor is None or self._predictor[0] != changes:
+            values = self.recipe.predict.model_dump() | changes
+            values["tile"] = values["tile"] or None
+            chosen = validate(PredictSettings, values, "predict")
+            self._predictor = (changes, Predictor(self.model, self.names, chosen))
+        return self._predictor[1]
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint that `load` reads.

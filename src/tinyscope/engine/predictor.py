@@ -10,7 +10,6 @@ from torchvision.transforms.v2.functional import resize
 
 from tinyscope.data.images import BACKDROP
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
-from tinyscope.errors import SettingsError
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.settings import PredictSettings
@@ -26,29 +25,11 @@ class Predictor:
     Args:
         model: A detector, which is put in eval mode; its `strides` say what sides are padded to.
         names: The classes.
-        settings: How an image is looked through; overlap and tile are pixels of the image as the
-            model sees it, that is after `scale`.
-        scale: Images are enlarged by this before the model sees them; boxes are of the image.
-            None takes the settings'.
-        flip: Look at every tile mirrored as well, and keep the better of what agrees. None takes
-            the settings'.
+        settings: How an image is looked through.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        names: tuple[str, ...],
-        settings: PredictSettings,
-        *,
-        scale: float | None = None,
-        flip: bool | None = None,
-    ) -> None:
-        scale = getattr(settings, "scale", 1.0) if scale is None else scale
-        flip = getattr(settings, "flip", False) if flip is None else flip
-        if not scale > 0:
-            raise SettingsError(f"predict.scale: must be above 0, got {scale}")
+    def __init__(self, model: nn.Module, names: tuple[str, ...], settings: PredictSettings) -> None:
         self.model, self.names, self.settings = model.eval(), names, settings
-        self.scale, self.flip = scale, flip
         self.merge = MERGES.build(settings.merge, "predict.merge")
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
@@ -62,14 +43,14 @@ class Predictor:
         """Objects of the image, best first, on the CPU."""
         size = (int(image.shape[-2]), int(image.shape[-1]))
         seen = image
-        if self.scale != 1:
-            larger = [max(1, round(side * self.scale)) for side in size]
+        if self.settings.scale != 1:
+            larger = [max(1, round(side * self.settings.scale)) for side in size]
             seen = resize(image, larger, antialias=True)
         found = self._look(seen)
         good = (found.scores > self.settings.score_threshold).nonzero()[:, 0]
         found = found[good[: self.settings.limit]]
         boxes = found.boxes
-        if self.scale != 1:
+        if self.settings.scale != 1:
             factors = torch.tensor([size[1] / seen.shape[-1], size[0] / seen.shape[-2]])
             boxes = boxes * factors.repeat(2)
         return replace(found, boxes=clip_boxes(boxes, size), names=self.names)
@@ -93,7 +74,7 @@ class Predictor:
         size = (y2 - y1, x2 - x1)
         tiles = self._gather(image, windows, size)
         found = self._run(tiles, [size] * len(windows))
-        if not self.flip:
+        if not self.settings.flip:
             return found
         # The padding must stay at the right, or cells and pixels part.
         tiles[..., : size[1]] = tiles[..., : size[1]].flip(-1)

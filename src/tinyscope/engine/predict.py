@@ -1,0 +1,150 @@
+"""Images to files: detections as COCO JSON and CSV, and pictures with boxes on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from tinyscope.analysis.pictures import (
+    Layer,
+    comparison_layers,
+    detection_layers,
+    paint,
+    save_picture,
+)
+from tinyscope.data.images import read_image
+from tinyscope.engine.detector import Detector, load
+from tinyscope.engine.evaluate_model import in_order_of
+from tinyscope.engine.images import find_images, read_ahead
+from tinyscope.engine.outputs import open_outputs, picture_paths
+from tinyscope.engine.truth import TruthOfFiles
+from tinyscope.errors import DataError
+from tinyscope.formats.coco import read_annotations
+from tinyscope.types import Detections
+
+JPEG_FROM = 4_000_000
+"""Pixels of a picture from which it is written as JPEG: a PNG would take seconds."""
+
+
+@dataclass
+class Prediction:
+    """What came of it: written to `folder`, how much was found, which files could not be read.
+
+    `counts` of objects found and missed and false detections, where there was truth; of those
+    that pictures show.
+    """
+
+    folder: Path
+    images: int = 0
+    detections: int = 0
+    failed: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{self.images} images, {self.detections} detections -> {self.folder}"]
+        if self.counts:
+            lines.append(", ".join(f"{count} {name}" for name, count in self.counts.items()))
+        if self.failed:
+            lines.append(f"{len(self.failed)} images could not be read:")
+            lines += [f"  {message}" for message in self.failed]
+        return "\n".join(lines)
+
+
+def predict(
+    checkpoint: str | Path | Detector,
+    paths: Sequence[str | Path],
+    out: str | Path,
+    tile: int | None = None,
+    overlap: int | None = None,
+    truth: str | Path | None = None,
+    *,
+    pictures: bool = True,
+    show: float = 0.3,
+    enlarge: int | None = None,
+    keep_going: bool = False,
+    **settings: Any,
+) -> Prediction:
+    """Finds objects in image files and writes what was found.
+
+    `out` receives detections.json (a COCO results list), detections.csv, pictures/, and, without
+    `truth`, images.json (the image ids and categories of the results, as COCO annotations without
+    objects). Results are written as they come and get their names at the end.
+
+    Args:
+        checkpoint: Such as a run's best.ckpt; or a detector.
+        paths: Images, folders, or patterns such as "a/*.png".
+        out: Folder; made where it is missing.
+        tile: Side of the tiles that an image is cut into, pixels; 0 takes the whole at once, None
+            does as the recipe says.
+        overlap: Of neighbouring tiles, pixels; the recipe's by default.
+        truth: COCO annotations of the images; results get its ids, pictures show what was found
+            (green), missed (red) and false (blue).
+        pictures: Whether to paint pictures.
+        show: Least score of what pictures show; the files hold all from `score_threshold` on.
+        enlarge: Whole number that pictures are enlarged by; by default by the objects' sizes.
+        keep_going: Go on past images that cannot be read, and report them.
+        settings: Of the recipe's `predict`, in place of them.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        DataError: There are no images, one cannot be read or is not in `truth`, or the results
+            cannot be written.
+        SettingsError: A setting is unknown or wrong.
+    """
+    detector = checkpoint if isinstance(checkpoint, Detector) else load(checkpoint)
+    predictor = detector.predictor(tile=tile, overlap=overlap, **settings)
+    files = find_images(paths)
+    of_files = None
+    if truth is not None:
+        annotations = in_order_of(read_annotations(Path(truth)), detector.names, str(checkpoint))
+        of_files = TruthOfFiles(annotations, files)
+    result = Prediction(Path(out))
+    places = picture_paths(files, result.folder / "pictures")
+    console = Console(stderr=True)
+    with open_outputs(result.folder, detector.names, files, of_files) as outputs:
+        images = read_ahead(files, read_image)
+        shown = track(
+            images, "predict", len(files), console=console, disable=not console.is_terminal
+        )
+        for number, (path, image) in enumerate(shown):
+            if isinstance(image, DataError):
+                if not keep_going:
+                    raise image
+                result.failed.append(str(image))
+                continue
+            found = predictor(image)
+            size = (int(image.shape[-2]), int(image.shape[-1]))
+            outputs.add(number, found, size)
+            result.images += 1
+            result.detections += len(found)
+            layers = _layers(found[found.scores >= show], number, of_files, result)
+            if pictures:
+                _paint(image, layers, places[path], enlarge)
+    return result
+
+
+def _layers(
+    found: Detections, number: int, truth: TruthOfFiles | None, result: Prediction
+) -> list[Layer]:
+    """What a picture shows; with truth, the outcomes are counted."""
+    if truth is None:
+        return detection_layers(found)
+    layers = comparison_layers(found, truth.target(number))
+    for layer in layers:
+        result.counts[layer.name] = result.counts.get(layer.name, 0) + len(layer.boxes)
+    return layers
+
+
+def _paint(image: Tensor, layers: list[Layer], path: Path, enlarge: int | None) -> None:
+    picture = paint(image, layers, enlarge=enlarge)
+    large = picture.width * picture.height > JPEG_FROM
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path.parent}: cannot be made ({error.strerror or error})") from error
+    # Not with_suffix: a name may hold further dots.
+    save_picture(picture, path.with_name(path.name + (".jpg" if large else ".png")))

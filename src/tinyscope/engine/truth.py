@@ -1,0 +1,61 @@
+"""Which image of a data set an image file is."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from tinyscope.errors import DataError
+from tinyscope.formats.tables import Annotations
+from tinyscope.types import Target
+
+
+class TruthOfFiles:
+    """The annotations of files, found by the end of their paths or else by their names.
+
+    Args:
+        annotations: Labels are those of the detector.
+        files: In the order that they are asked for.
+
+    Raises:
+        DataError: A file is not annotated, or more than one image could be meant.
+    """
+
+    def __init__(self, annotations: Annotations, files: Sequence[Path]) -> None:
+        self.annotations = annotations
+        by_name: dict[str, list[int]] = defaultdict(list)
+        for position, file in enumerate(annotations.files.tolist()):
+            by_name[file.rpartition("/")[2]].append(position)
+        self.positions = [_position(annotations, by_name, file) for file in files]
+
+    def image_id(self, number: int) -> int:
+        """Of the file at a place in the order given."""
+        return int(self.annotations.image_ids[self.positions[number]])
+
+    def target(self, number: int) -> Target:
+        """What is to be found in the file at a place in the order given."""
+        rows = self.annotations.rows(self.positions[number])
+        return Target(
+            torch.from_numpy(self.annotations.boxes[rows]).float(),
+            torch.from_numpy(self.annotations.labels[rows]),
+            torch.from_numpy(self.annotations.ignore[rows]),
+        )
+
+
+def _position(annotations: Annotations, by_name: dict[str, list[int]], file: Path) -> int:
+    named = by_name.get(file.name, [])
+    whole = "/" + file.resolve().as_posix().lstrip("/")
+    ending = [i for i in named if whole.endswith("/" + str(annotations.files[i]))]
+    fitting = ending or named
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise DataError(
+            f"image {file}: is not among the {len(annotations)} annotated ones; leave it out, or "
+            "predict without truth"
+        )
+    meant = ", ".join(str(annotations.files[i]) for i in fitting[:3])
+    raise DataError(
+        f"image {file}: may be any of {meant}; give a path that ends as in the annotations"
+    )

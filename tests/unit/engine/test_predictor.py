@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+from finder import finder, picture
+from PIL import Image
+
+from tinyscope.engine.detector import Detector, load, pixels
+from tinyscope.errors import CheckpointError, DataError, SettingsError
+from tinyscope.settings import load_recipe
+
+OBJECTS = [
+    (3, 4, 8, 9, 200),
+    (29, 30, 36, 35, 202),
+    (60, 28, 66, 34, 201),
+    (31, 60, 34, 63, 204),
+    (125, 85, 130, 90, 205),
+]
+
+
+def rows(found):
+    return sorted(
+        (*box, label)
+        for box, label in zip(found.boxes.tolist(), found.labels.tolist(), strict=True)
+    )
+
+
+EXPECTED = sorted(([*map(float, o[:4]), o[4] % 2]) for o in OBJECTS)
+
+
+@pytest.mark.parametrize("merge", ["nms", "soft_nms", "ownership"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("tile", [0, 32, 48, 64, 500])
+def test_tiles_find_what_the_whole_image_holds(tile, flip, merge):
+    found = finder(merge={"name": merge}).predict(
+        picture(OBJECTS), tile=tile, overlap=12, flip=flip, batch=3
+    )
+    assert rows(found) == [tuple(r) for r in EXPECTED]
+    assert found.names == ("even", "odd")
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+
+
+def test_the_frame_of_an_enlarged_image_is_mapped_back():
+    detector = finder()
+    found = detector.predict(picture([(40, 30, 80, 60, 255)]), scale=2.0)
+    # Values between the object's and the background's are objects of their own to this model.
+    best = found.boxes[found.scores.argmax()]
+    torch.testing.assert_close(best, torch.tensor([40.0, 30, 80, 60]), rtol=0, atol=1.0)
+    assert detector.model.shapes[-1] == (1, 3, 184, 264)
+
+
+def test_sides_are_padded_for_the_largest_stride_and_nothing_is_found_in_the_padding():
+    detector = finder()
+    found = detector.predict(torch.full((3, 9, 13), 200, dtype=torch.uint8))
+    assert detector.model.shapes == [(1, 3, 16, 16)]
+    assert found.boxes.tolist() == [[0, 0, 13, 9]]
+
+
+def test_tiles_go_through_the_model_in_batches():
+    detector = finder()
+    detector.predict(picture([], size=(64, 200)), tile=64, overlap=16, batch=3)
+    assert [s[0] for s in detector.model.shapes] == [3, 1]
+
+
+def test_the_model_is_in_eval_mode():
+    detector = finder()
+    detector.model.train()
+    detector.predict(picture([]))
+    assert detector.model.modes == [False]
+
+
+def test_least_score_and_limit_hold():
+    many = [(5 * i, 5, 5 * i + 3, 8, 160 + 10 * i) for i in range(8)]
+    assert len(finder().predict(picture(many), score_threshold=200 / 255)) == 3
+    best = finder().predict(picture(many), limit=2)
+    assert [round(s * 255) for s in best.scores.tolist()] == [230, 220]
+
+
+@pytest.mark.parametrize("tile", [0, 32])
+def test_images_of_every_kind_give_the_same(tmp_path, tile):
+    image = picture(OBJECTS)
+    array = image.permute(1, 2, 0).numpy()
+    file = tmp_path / "a.png"
+    Image.fromarray(array).save(file)
+    kinds = [image, array, array[..., 0], Image.fromarray(array), file, str(file)]
+    kinds += [Image.fromarray(array).convert("RGBA"), image[:1].expand(3, -1, -1)]
+    results = finder().predict(kinds, tile=tile, overlap=12)
+    assert [rows(r) for r in results] == [[tuple(r) for r in EXPECTED]] * len(kinds)
+
+
+def test_no_images_give_no_results():
+    assert finder().predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((5, 5, 3)),
+        np.zeros((3, 5, 5), np.uint8),
+        torch.zeros(3, 5, 5),
+        torch.zeros(5, 5, 3, dtype=torch.uint8),
+        Image.new("I;16", (4, 4)),
+    ],
+)
+def test_what_is_no_image_is_refused(wrong):
+    with pytest.raises(DataError, match=r"an image of (numpy|torch|Pillow)"):
+        finder().predict(wrong)
+
+
+def test_wrong_settings_name_their_key():
+    with pytest.raises(SettingsError, match=r"predict\.tyle.*tile"):
+        finder().predict(picture([]), tyle=3)
+    with pytest.raises(SettingsError, match="overlap 64 must be smaller than tile 32"):
+        finder().predict(picture([]), tile=32)
+
+
+def test_exif_orientation_of_an_open_image_is_honoured(tmp_path):
+    file = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(file, exif=exif)
+    with Image.open(file) as image:
+        assert pixels(image).shape == (3, 20, 10)
+
+
+@pytest.fixture
+def small_detector():
+    torch.manual_seed(1)
+    return load("quick/small", names=("car", "boat"))
+
+
+def test_a_recipe_gives_an_untrained_detector(small_detector):
+    assert small_detector.names == ("car", "boat")
+    assert not small_detector.model.training
+
+
+def test_a_saved_detector_finds_the_same(tmp_path, small_detector):
+    small_detector.save(tmp_path / "a.ckpt")
+    again = load(tmp_path / "a.ckpt")
+    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
+    assert again.names == small_detector.names
+    assert again.recipe == small_detector.recipe
+    for key, value in small_detector.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[key])
+    one, two = (d.predict(image, score_threshold=0.0) for d in (small_detector, again))
+    assert torch.equal(one.boxes, two.boxes)
+
+
+def test_a_checkpoint_needs_no_file_of_pre_trained_weights(tmp_path, small_detector):
+    values = small_detector.recipe.model_dump()
+    values["model"]["backbone"]["weights"] = str(tmp_path / "gone.pth")
+    recipe = load_recipe("quick/small", [f"model.backbone.weights={tmp_path / 'gone.pth'}"])
+    Detector(small_detector.model, recipe, ("car", "boat")).save(tmp_path / "a.ckpt")
+    assert load(tmp_path / "a.ckpt").recipe == recipe
+
+
+def test_weights_of_another_model_are_named(tmp_path, small_detector):
+    Detector(small_detector.model, small_detector.recipe, ("car",)).save(tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: belongs to another model; the first keys"):
+        load(tmp_path / "a.ckpt")
+
+
+def test_an_absent_checkpoint_or_recipe_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load(tmp_path / "best.ckpt")
+    with pytest.raises(SettingsError, match="quick/smal"):
+        load("quick/smal")
