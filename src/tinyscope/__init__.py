@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tinyscope.engine.evaluate import evaluate_files as evaluate
     from tinyscope.engine.evaluate_model import evaluate_model
     from tinyscope.engine.predict import predict
+    from tinyscope.engine.report import report
     from tinyscope.engine.train import Run, train
     from tinyscope.errors import TinyscopeError
     from tinyscope.evaluation import Result
@@ -33,6 +34,7 @@ _HOME = {
     "load": "tinyscope.engine.detector:load",
     "load_recipe": "tinyscope.settings:load_recipe",
     "predict": "tinyscope.engine.predict:predict",
+    "report": "tinyscope.engine.report:report",
     "train": "tinyscope.engine.train:train",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "load",
     "load_recipe",
     "predict",
+    "report",
     "train",
 ]
 
