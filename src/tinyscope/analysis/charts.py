@@ -19,8 +19,7 @@ Series = tuple[Sequence[float], Sequence[float]]
 """Values along x and y."""
 
 SIDE_TICKS = (2, 4, 8, 16, 32, 64, 128)
-FOUND, MISSED, FALSE = "#2e9e44", "#d43a2f", "#2f6fd4"
-"""Colors of objects that were found or missed, and of false detections; in all pictures."""
+FOUND, MISSED = "#2e9e44", "#d43a2f"
 
 
 def line_chart(

@@ -2,19 +2,24 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+import torch
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+from torch import Tensor
 
-from tinyscope.analysis.charts import FALSE, FOUND, MISSED
 from tinyscope.analysis.outcomes import Outcomes
+from tinyscope.analysis.pictures import FALSE, FOUND, IGNORED, MISSED, Layer, paint
 from tinyscope.data.images import read_image
 from tinyscope.formats.tables import Annotations, DetectionTable
 
-VIEW, ENLARGED = 48, 4
-"""Side of what is shown around an object, pixels, at least; and how many times it is enlarged."""
+VIEW = 48
+"""Pixels of an image that a view shows at least, along each axis."""
+ENLARGED = 192
+"""About how many pixels they become."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class View:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Examples of each outcome, spread over all sizes."""
+    """Examples of each outcome."""
 
     found: tuple[View, ...]
     missed: tuple[View, ...]
@@ -42,76 +47,63 @@ def gallery(
     Objects are picked evenly from the smallest to the largest, false detections from the highest
     score down.
     """
-    objects = np.flatnonzero(outcomes.counted)
-    image_of, sides = truth.images, truth.sides
-    found = objects[outcomes.found[objects]]
-    missed = objects[~outcomes.found[objects]]
-    false = np.flatnonzero(outcomes.false)
-    false = false[np.argsort(-detections.scores[false], kind="stable")][:each]
     painter = _Painter(truth, detections, outcomes)
+    images, sides = truth.images, truth.sides
 
-    def of_objects(rows: np.ndarray) -> Iterator[View]:
-        for row in _spread(rows[np.argsort(sides[rows], kind="stable")], each):
+    def objects(rows: Int64[ndarray, "r"]) -> Iterator[View]:
+        rows = rows[np.argsort(sides[rows], kind="stable")]
+        for row in rows[np.unique(np.linspace(0, len(rows) - 1, each).round().astype(np.int64))]:
             caption = f"{truth.names[truth.labels[row]]}, {sides[row]:.1f} px"
-            yield View(painter(int(image_of[row]), truth.boxes[row]), caption)
+            yield View(painter(int(images[row]), truth.boxes[row]), caption)
 
-    def of_detections(rows: np.ndarray) -> Iterator[View]:
-        for row in rows:
+    def inventions(rows: Int64[ndarray, "r"]) -> Iterator[View]:
+        for row in rows[np.argsort(-detections.scores[rows], kind="stable")][:each]:
             name, score = truth.names[detections.labels[row]], detections.scores[row]
             view = painter(int(detections.images[row]), detections.boxes[row])
             yield View(view, f"{name}, score {score:.2f}")
 
-    return Gallery(tuple(of_objects(found)), tuple(of_objects(missed)), tuple(of_detections(false)))
-
-
-def _spread(rows: np.ndarray, count: int) -> Sequence[int]:
-    if len(rows) <= count:
-        return [int(r) for r in rows]
-    places = np.linspace(0, len(rows) - 1, count).round().astype(int)
-    return [int(r) for r in rows[places]]
+    found, missed = outcomes.counted & outcomes.found, outcomes.missed
+    return Gallery(
+        tuple(objects(np.flatnonzero(found))) if found.any() else (),
+        tuple(objects(np.flatnonzero(missed))) if missed.any() else (),
+        tuple(inventions(np.flatnonzero(outcomes.false))),
+    )
 
 
 class _Painter:
-    """Cuts out, enlarges and paints the surroundings of a box."""
+    """Cuts out, enlarges and paints the surroundings of a box; keeps the last image."""
 
     def __init__(self, truth: Annotations, detections: DetectionTable, outcomes: Outcomes) -> None:
         self.truth, self.detections, self.outcomes = truth, detections, outcomes
-        self._file, self._image = -1, Image.new("RGB", (1, 1))
+        self._position = -1
+        self._image = torch.zeros(3, 1, 1, dtype=torch.uint8)
 
-    def __call__(self, image: int, box: np.ndarray) -> str:
+    def __call__(self, image: int, box: Float64[ndarray, "4"]) -> str:
         """The view of `box` in the image at a position, as a data address."""
-        whole = self._open(image)
+        if image != self._position:
+            self._position, self._image = image, read_image(self.truth.path(image))
+        height, width = self._image.shape[-2:]
         side = max(VIEW, int(np.ceil(2 * (box[2:] - box[:2]).max())))
-        corner = np.floor((box[:2] + box[2:]) / 2 - side / 2).astype(int)
-        limit = np.maximum(np.array(whole.size) - side, 0)
-        corner = np.clip(corner, 0, limit)
-        enlarged = max(1, ENLARGED * VIEW // side)
-        view = whole.crop((*corner.tolist(), *(corner + side).tolist()))
-        view = view.resize((side * enlarged, side * enlarged), Image.Resampling.NEAREST)
-        self._paint(ImageDraw.Draw(view), image, corner, enlarged)
+        wanted = np.floor((box[:2] + box[2:] - side) / 2).astype(int)
+        x, y = (int(n) for n in np.clip(wanted, 0, np.maximum([width - side, height - side], 0)))
+        layers = self._layers(image, np.array([x, y, x, y]))
+        view = self._image[:, y : y + side, x : x + side]
+        picture = paint(view, layers, enlarge=max(1, ENLARGED // side), legend=False)
         file = io.BytesIO()
-        view.save(file, "PNG")
+        picture.save(file, "PNG")
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
-    def _open(self, image: int) -> Image.Image:
-        if image != self._file:
-            pixels = read_image(self.truth.path(image)).permute(1, 2, 0).contiguous()
-            self._file, self._image = image, Image.fromarray(pixels.numpy())
-        return self._image
-
-    def _paint(
-        self, draw: ImageDraw.ImageDraw, image: int, corner: np.ndarray, enlarged: int
-    ) -> None:
+    def _layers(self, image: int, origin: ndarray) -> list[Layer]:
         rows = self.truth.rows(image)
-        boxes, counted = self.truth.boxes[rows], self.outcomes.counted[rows]
-        found = self.outcomes.found[rows]
-        here = self.detections.images == image
-        layers = (
-            (boxes[~counted], "#999999"),
-            (self.detections.boxes[here & self.outcomes.false], FALSE),
-            (boxes[counted & ~found], MISSED),
-            (boxes[counted & found], FOUND),
-        )
-        for some, color in layers:
-            for x1, y1, x2, y2 in ((some - np.tile(corner, 2)) * enlarged).tolist():
-                draw.rectangle((x1 - 1, y1 - 1, max(x2, x1), max(y2, y1)), outline=color)
+        boxes, result = self.truth.boxes[rows] - origin, self.outcomes
+        here = (self.detections.images == image) & result.false
+        return [
+            Layer("ignored", _tensor(boxes[~result.counted[rows]]), IGNORED),
+            Layer("false", _tensor(self.detections.boxes[here] - origin), FALSE),
+            Layer("missed", _tensor(boxes[result.missed[rows]]), MISSED),
+            Layer("found", _tensor(boxes[(result.counted & result.found)[rows]]), FOUND),
+        ]
+
+
+def _tensor(boxes: ndarray) -> Tensor:
+    return torch.from_numpy(boxes.astype(np.float32))

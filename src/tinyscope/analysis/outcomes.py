@@ -1,4 +1,4 @@
-"""What became of each object and each detection of a data set."""
+"""What became of every object and every detection of a data set, at one score."""
 
 from dataclasses import dataclass
 
@@ -8,52 +8,57 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from tinyscope.analysis.compare import compare
+from tinyscope.data.training_set import target_of
 from tinyscope.formats.tables import Annotations, DetectionTable
-from tinyscope.types import Detections, Target
+from tinyscope.types import Detections
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Rows of the annotations: `counted` are objects to be found, `found` those that were.
+    """Masks over the rows of the truth and over those of the detections.
 
-    `false` are rows of the detections that are neither of an object nor spared by an ignored
-    region.
+    `counted` objects are to be found, those among them that are `found` were. A `false`
+    detection belongs to no object and lies on nothing that is ignored; detections below the score
+    are not false.
     """
 
     counted: Bool[ndarray, "n"]
     found: Bool[ndarray, "n"]
     false: Bool[ndarray, "d"]
 
+    @property
+    def missed(self) -> Bool[ndarray, "n"]:
+        return self.counted & ~self.found
+
 
 def outcomes(
-    truth: Annotations, detections: DetectionTable, *, score: float = 0.0, threshold: float = 0.5
+    truth: Annotations,
+    detections: DetectionTable,
+    *,
+    score: float = 0.0,
+    iou_threshold: float = 0.5,
 ) -> Outcomes:
-    """Pairs detections and objects of every image as scoring does.
-
-    Args:
-        truth: Images and objects.
-        detections: In them.
-        score: Detections below are left out; they are not false either.
-        threshold: Least IoU of a pair.
-    """
-    found = np.zeros(len(truth.boxes), dtype=np.bool_)
+    """Pairs the detections of at least `score` with objects, image by image (see `compare`)."""
+    counted = ~truth.ignore
+    found = counted.copy()
     false = np.zeros(len(detections), dtype=np.bool_)
-    used = np.flatnonzero(detections.scores >= score)
-    used = used[np.lexsort((-detections.scores[used], detections.images[used]))]
-    ends = np.searchsorted(detections.images[used], np.arange(len(truth) + 1))
+    # One sort, then every image's detections are neighbors, best first.
+    order = np.lexsort((-detections.scores, detections.images))
+    order = order[detections.scores[order] >= score]
+    starts = np.searchsorted(detections.images[order], np.arange(len(truth) + 1))
     for image in range(len(truth)):
-        rows, objects = used[ends[image] : ends[image + 1]], truth.rows(image)
-        target = Target(
-            torch.from_numpy(truth.boxes[objects]).float(),
-            torch.from_numpy(truth.labels[objects]),
-            torch.from_numpy(truth.ignore[objects]),
-        )
-        here = Detections(
-            torch.from_numpy(detections.boxes[rows]).float(),
-            torch.from_numpy(detections.scores[rows]).float(),
-            torch.from_numpy(detections.labels[rows]),
-        )
-        comparison = compare(here, target, threshold)
-        found[objects] = (~comparison.missed & ~target.ignore).numpy()
-        false[rows] = comparison.false.numpy()
-    return Outcomes(~truth.ignore, found, false)
+        chosen = order[starts[image] : starts[image + 1]]
+        target, _ = target_of(truth, image)
+        result = compare(as_detections(detections[chosen]), target, iou_threshold)
+        false[chosen] = result.false.numpy()
+        found[truth.rows(image)] &= ~result.missed.numpy()
+    return Outcomes(counted, found, false)
+
+
+def as_detections(table: DetectionTable) -> Detections:
+    """Rows of one image, best first, as a detector would return them."""
+    return Detections(
+        torch.from_numpy(table.boxes.astype(np.float32)),
+        torch.from_numpy(table.scores.astype(np.float32)),
+        torch.from_numpy(table.labels),
+    )

@@ -48,7 +48,7 @@ def report(run: str | Path, data: str | Path | None = None) -> Path:
     score = result.best_score()
     became = outcomes(truth, found, score=score)
     hit = became.counted & became.found
-    sizes = size_chart(truth.sides[hit], truth.sides[became.counted & ~became.found])
+    sizes = size_chart(truth.sides[hit], truth.sides[became.missed])
     content = page(
         Report(
             title=f"tinyscope: {folder.name}",

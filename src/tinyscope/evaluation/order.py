@@ -21,8 +21,7 @@ class Objects:
     `groups` number the pairs of class and image. `areas` are those the file states, which sizes
     are judged by; `extents` are width times height, which IoUs are made of. `ignored` objects
     count neither for nor against; `regions` are those of them that any number of detections may
-    lie in, measured by how much of the detection they cover. `rows` are their rows in the
-    annotations.
+    lie in, measured by how much of the detection they cover.
     """
 
     boxes: Float64[ndarray, "n 4"]
@@ -32,7 +31,6 @@ class Objects:
     groups: Int64[ndarray, "n"]
     ignored: Bool[ndarray, "n"]
     regions: Bool[ndarray, "n"]
-    rows: Int64[ndarray, "n"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -43,7 +41,7 @@ class Ranked:
     """Detections by class, best first; equal scores by image id, then place in the file.
 
     `ranks` count from 0 among the detections of one class in one image. Class k owns rows
-    `starts[k]:starts[k + 1]`. `order` are their rows in the table.
+    `starts[k]:starts[k + 1]`.
     """
 
     boxes: Float64[ndarray, "d 4"]
@@ -52,7 +50,6 @@ class Ranked:
     groups: Int64[ndarray, "d"]
     ranks: Int64[ndarray, "d"]
     starts: Int64[ndarray, "s"]
-    order: Int64[ndarray, "d"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -78,7 +75,6 @@ def order_objects(
         groups=groups[rows],
         ignored=ignored[rows],
         regions=regions[rows],
-        rows=rows,
     )
 
 
@@ -105,7 +101,6 @@ def rank_detections(found: DetectionTable, truth: Annotations, limit: int) -> Ra
         groups=groups,
         ranks=ranks,
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        order=rows,
     )
 
 
