@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend; every message names the thing, the value and the remedy."""
+"""Errors that a user can cause and mend; messages name the thing, the value and the remedy."""
 
 
 class TinyscopeError(Exception):

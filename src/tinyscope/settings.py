@@ -132,11 +132,14 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Where samples come from and how they are made.
 
-    `train` and `val` are data sets; left empty, they are found in the folder given with `--data`.
+    `train` and `val` are data sets; left empty, they are found in the folder given with `--data`,
+    where `train_split` and `val_split` name them; "train+val" joins two.
     """
 
     train: Annotated[Part, _checked("train", "data.train")] | None = None
     val: Annotated[Part, _checked("val", "data.val")] | None = None
+    train_split: str = "train"
+    val_split: str = "val"
     windows: Annotated[Part, _checked("windows", "data.windows")] = {"name": "whole"}
     transforms: Annotated[tuple[Part, ...], AfterValidator(_check_transforms)] = ()
     batch: PositiveInt = 8  # samples of all processes together

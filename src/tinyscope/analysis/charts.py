@@ -47,7 +47,11 @@ def size_chart(found: "NDArray[np.float64]", missed: "NDArray[np.float64]") -> s
         low, high = max(float(both.min()), 0.5), float(both.max())
         edges = np.geomspace(low, high * 1.001, 25)
         axes.hist(
-            [found, missed], edges, stacked=True, color=[FOUND, MISSED], label=["found", "missed"]
+            [found.tolist(), missed.tolist()],
+            edges.tolist(),
+            stacked=True,
+            color=[FOUND, MISSED],
+            label=["found", "missed"],
         )
         ticks = [t for t in SIDE_TICKS if low <= t <= high * 1.1]
         axes.set(xlabel="side, pixels", ylabel="objects", xscale="log")

@@ -28,7 +28,8 @@ class Outcomes:
 
     @property
     def missed(self) -> Bool[ndarray, "n"]:
-        return self.counted & ~self.found
+        missed: Bool[ndarray, n] = self.counted & ~self.found
+        return missed
 
 
 def outcomes(

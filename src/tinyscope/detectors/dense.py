@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tinyscope.detectors.matching import Assigner, PriorMaker, Sampler, match
+from tinyscope.detectors.matching import match
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
+from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
 from tinyscope.detectors.select import best_pairs, level_spans
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
@@ -35,11 +36,17 @@ class DenseDetector(nn.Module):
             take no part in the loss.
     """
 
+    head: DenseHead
+    priors: PriorMaker
+    assigner: Assigner
+    sampler: Sampler
+    coder: Coder
+
     def __init__(
         self,
         backbone: nn.Module,
         neck: nn.Module,
-        head: nn.Module,
+        head: DenseHead,
         priors: PriorMaker,
         assigner: Assigner,
         sampler: Sampler,
@@ -62,8 +69,7 @@ class DenseDetector(nn.Module):
 
     def forward(self, images: Tensor) -> DenseOutputs:
         """Images (b, 3, h, w), 0 to 255, to raw outputs of all priors."""
-        outputs: DenseOutputs = self.head(self.neck(self.backbone(self.normalize(images))))
-        return outputs
+        return self.head(self.neck(self.backbone(self.normalize(images))))
 
     def loss(
         self, outputs: DenseOutputs, targets: Sequence[Target], sizes: Sequence[Size]
@@ -81,7 +87,7 @@ class DenseDetector(nn.Module):
                 )
                 for target in targets
             ]
-            losses: dict[str, Tensor] = self.head.loss(outputs, matches, priors, self.coder)
+            losses = self.head.loss(outputs, matches, priors, self.coder)
             return losses | neck_losses(self.neck, outputs.pyramid, targets)
 
     @torch.no_grad()

@@ -1,37 +1,8 @@
 """Assigning and sampling for one image, with its ignored regions spared."""
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
-
-import torch
-from jaxtyping import Int64
-from torch import Tensor
-
+from tinyscope.detectors.parts import Assigner, Sampler
 from tinyscope.matching.ignore import spare_ignored
-from tinyscope.types import Matches, Priors, Size, Target
-
-
-@runtime_checkable
-class PriorMaker(Protocol):
-    """The priors of levels of given sizes (cells), fine to coarse."""
-
-    per_cell: int
-
-    def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors: ...
-
-
-@runtime_checkable
-class Assigner(Protocol):
-    """Which box each prior answers for: rows of `boxes`, BACKGROUND or IGNORED."""
-
-    def __call__(self, priors: Priors, boxes: Tensor) -> Int64[Tensor, "p"]: ...
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """Which assigned priors take part in the loss."""
-
-    def __call__(self, assigned: Tensor, target: Target) -> Matches: ...
+from tinyscope.types import Matches, Priors, Target
 
 
 def match(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tinyscope.detectors.matching import Assigner, PriorMaker, Sampler, match
+from tinyscope.detectors.matching import match
+from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
 from tinyscope.detectors.select import level_spans
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
@@ -43,9 +44,15 @@ class ProposalStage(nn.Module):
             take no part in the loss.
     """
 
+    head: DenseHead
+    priors: PriorMaker
+    assigner: Assigner
+    sampler: Sampler
+    coder: Coder
+
     def __init__(
         self,
-        head: nn.Module,
+        head: DenseHead,
         priors: PriorMaker,
         assigner: Assigner,
         sampler: Sampler,
@@ -67,8 +74,7 @@ class ProposalStage(nn.Module):
         self.ignore_threshold = ignore_threshold
 
     def forward(self, pyramid: Pyramid) -> DenseOutputs:
-        outputs: DenseOutputs = self.head(pyramid)
-        return outputs
+        return self.head(pyramid)
 
     def loss(self, outputs: DenseOutputs, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Named losses () of a batch."""
@@ -79,8 +85,7 @@ class ProposalStage(nn.Module):
             )
             for target in targets
         ]
-        losses: dict[str, Tensor] = self.head.loss(outputs, matches, priors, self.coder)
-        return losses
+        return self.head.loss(outputs, matches, priors, self.coder)
 
     @torch.no_grad()
     def propose(

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from tinyscope.detectors.matching import Assigner, Sampler, match
+from tinyscope.detectors.matching import match
+from tinyscope.detectors.parts import Assigner, RoiHead, Sampler
 from tinyscope.ops.boxes import box_areas, clip_boxes
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.types import Coder, Detections, Matches, Priors, Pyramid, Size, Target
@@ -33,9 +34,14 @@ class RoiStage(nn.Module):
             take no part in the loss.
     """
 
+    head: RoiHead
+    assigner: Assigner
+    sampler: Sampler
+    coder: Coder
+
     def __init__(
         self,
-        head: nn.Module,
+        head: RoiHead,
         assigner: Assigner,
         sampler: Sampler,
         coder: Coder,
@@ -73,10 +79,7 @@ class RoiStage(nn.Module):
             encoded.append(self.coder.encode(priors[matches.positive], matches.boxes))
         logits, deltas = self.head(self.features(pyramid, chosen))
         with torch.autocast(logits.device.type, enabled=False):
-            losses: dict[str, Tensor] = self.head.loss(
-                logits, deltas, torch.cat(labels), torch.cat(encoded)
-            )
-        return losses
+            return self.head.loss(logits, deltas, torch.cat(labels), torch.cat(encoded))
 
     def _labels(self, matches: Matches) -> Tensor:
         background = torch.full_like(matches.negative, self.head.classes)
@@ -90,7 +93,11 @@ class RoiStage(nn.Module):
         logits, deltas = self.head(self.features(pyramid, proposals))
         counts = [len(boxes) for boxes in proposals]
         parts = zip(
-            proposals, logits.softmax(dim=1).split(counts), deltas.split(counts), sizes, strict=True
+            proposals,
+            torch.split(logits.softmax(dim=1), counts),
+            torch.split(deltas, counts),
+            sizes,
+            strict=True,
         )
         return [self._detect(*part) for part in parts]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from tinyscope.data.locate import locate
 from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load
 from tinyscope.engine.images import read_ahead
 from tinyscope.engine.predictor import Predictor
+from tinyscope.engine.sources import locate_splits
 from tinyscope.errors import DataError
 from tinyscope.evaluation import Result, evaluate
 from tinyscope.formats.tables import Annotations, DetectionTable
@@ -57,7 +57,7 @@ def evaluate_model(
     Args:
         checkpoint: Such as a run's best.ckpt.
         data: Folder or file of the data set.
-        split: Of the data set.
+        split: Of the data set; "train+val" joins two.
         protocol: Name of a protocol, or its name and options; the recipe's by default.
         settings: Of prediction, in place of the recipe's: tile, overlap, batch, ...
 
@@ -67,7 +67,7 @@ def evaluate_model(
         SettingsError: The protocol or a setting is unknown or wrong.
     """
     detector = load(checkpoint)
-    annotations = in_order_of(locate(Path(data), split), detector.names, str(checkpoint))
+    annotations = in_order_of(locate_splits(Path(data), split), detector.names, str(checkpoint))
     found = find_all(detector.predictor(**settings), annotations)
     result = evaluate(annotations, found, protocol or detector.recipe.evaluate.protocol)
     return result.stamped(checkpoint=str(checkpoint), data=str(data), split=split)

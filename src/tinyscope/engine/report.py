@@ -52,7 +52,7 @@ def report(run: str | Path, data: str | Path | None = None) -> Path:
     content = page(
         Report(
             title=f"tinyscope: {folder.name}",
-            summary=_summary(result, truth, score),
+            summary=tuple(_summary(result, truth, score)),
             scores=dict(_scores(result)),
             charts=[
                 *_curves(folder),

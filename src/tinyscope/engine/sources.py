@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 
 from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
-from tinyscope.data.locate import locate
+from tinyscope.data.locate import has_split, locate
 from tinyscope.data.names import same_names, with_names
 from tinyscope.data.training_set import TrainingSet
-from tinyscope.errors import DataError, SettingsError
+from tinyscope.errors import SettingsError
+from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
 from tinyscope.settings import DataSettings
 
@@ -31,7 +32,7 @@ def open_annotations(settings: DataSettings, split: Split, data: Path | None) ->
     if part is not None:
         annotations: Annotations = DATASETS.build(part, f"data.{split}")
     elif data is not None:
-        annotations = locate(data, split)
+        annotations = locate_splits(data, getattr(settings, f"{split}_split"))
     else:
         raise SettingsError(
             f"data.{split}: no data set is given; use --data DIR, or name one in the recipe"
@@ -48,22 +49,21 @@ def open_splits(
         SettingsError, DataError: As `open_annotations`, or the sets have other classes.
     """
     train = open_annotations(settings, "train", data)
-    if settings.val is None and (data is None or not has_split(data, "val")):
+    if settings.val is None and not (data and _has_splits(data, settings.val_split)):
         return train, None
     validation = open_annotations(settings, "val", data)
     same_names(train, validation)
     return train, validation
 
 
-def has_split(data: Path, split: Split) -> bool:
-    """Whether the folder holds the split, well-formed or not."""
-    if not data.is_dir():
-        return False  # a file of annotations is one set, which training takes
-    try:
-        locate(data, split)
-    except DataError as error:
-        return f"no split {split!r}" not in str(error)
-    return True
+def locate_splits(data: Path, splits: str) -> Annotations:
+    """A split of the data set in a folder, or several as one: "train", "train+val"."""
+    return join([locate(data, split) for split in splits.split("+")])
+
+
+def _has_splits(data: Path, splits: str) -> bool:
+    # A file of annotations is one set, which training takes.
+    return data.is_dir() and all(has_split(data, split) for split in splits.split("+"))
 
 
 def open_training_set(settings: DataSettings, annotations: Annotations, seed: int) -> TrainingSet:

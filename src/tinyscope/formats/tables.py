@@ -51,7 +51,8 @@ class Annotations:
     @property
     def sides(self) -> NDArray[np.float64]:
         """Square root of the area of every box, pixels."""
-        return np.sqrt(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))
+        sides: NDArray[np.float64] = np.sqrt(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))
+        return sides
 
     def rows(self, image: int) -> slice:
         """Rows of the image at position `image`."""

@@ -1,5 +1,6 @@
 """Priors on regions that count neither for nor against."""
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -24,7 +25,7 @@ def spare_ignored(
     background = (assigned == BACKGROUND).nonzero()[:, 0]
     covered = assigned.new_zeros(len(background), dtype=priors.boxes.dtype)
     boxes = priors.boxes[background]
-    for part in regions.split(64):  # bounds the memory; crowds are few
+    for part in torch.split(regions, 64):  # bounds the memory; crowds are few
         covered = covered.maximum(covered_fractions(boxes, part).amax(dim=1))
     result = assigned.clone()
     result[background[covered > threshold]] = IGNORED

@@ -38,9 +38,9 @@ def box_iou_loss(
     boxes: Float[Tensor, "n 4"], targets: Float[Tensor, "n 4"], kind: Literal["giou", "diou"]
 ) -> Float[Tensor, "n"]:
     """1 - IoU plus the penalty of the generalized (1902.09630) or distance (1911.08287) form."""
-    if kind == "giou":
-        return generalized_box_iou_loss(boxes, targets)
-    return distance_box_iou_loss(boxes, targets)
+    loss = generalized_box_iou_loss if kind == "giou" else distance_box_iou_loss
+    result: Tensor = loss(boxes, targets)
+    return result
 
 
 def delta_loss(

@@ -1,4 +1,4 @@
-"""Assignment of points near the centers of objects (FCOS with center sampling, arXiv:1904.01355)."""
+"""Assignment of points near centers of objects (FCOS with center sampling, arXiv:1904.01355)."""
 
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ class CenterAssigner:
             return assigned
         assigned = assigned.clone()
         low, high = self._ranges(priors)
-        for rows in poor.split(max(1, PAIRS // len(priors))):
+        for rows in torch.split(poor, max(1, PAIRS // len(priors))):
             half = (boxes[rows, 2:] - boxes[rows, :2]).amax(dim=1, keepdim=True) / 2
             centers = (boxes[rows, :2] + boxes[rows, 2:]) / 2
             distance = (priors.centers - centers[:, None]).abs().amax(dim=-1)

@@ -1,0 +1,59 @@
+"""What detectors ask of their parts."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from tinyscope.types import Coder, DenseOutputs, Matches, Priors, Pyramid, Size, Target
+
+
+@runtime_checkable
+class PriorMaker(Protocol):
+    """The priors of levels of given sizes (cells), fine to coarse."""
+
+    per_cell: int
+
+    def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors: ...
+
+
+@runtime_checkable
+class Assigner(Protocol):
+    """Which box each prior answers for: rows of `boxes`, BACKGROUND or IGNORED."""
+
+    def __call__(self, priors: Priors, boxes: Tensor) -> Int64[Tensor, "p"]: ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Which assigned priors take part in the loss."""
+
+    def __call__(self, assigned: Tensor, target: Target) -> Matches: ...
+
+
+@runtime_checkable
+class DenseHead(Protocol):
+    """Raw outputs of every prior of a pyramid, and the losses of them."""
+
+    def __call__(self, pyramid: Pyramid) -> DenseOutputs: ...
+
+    def loss(
+        self, outputs: DenseOutputs, matches: Sequence[Matches], priors: Priors, coder: Coder
+    ) -> dict[str, Tensor]: ...
+
+
+@runtime_checkable
+class RoiHead(Protocol):
+    """Class logits and deltas of pooled proposals, and the losses of them."""
+
+    classes: int
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def class_deltas(self, deltas: Tensor, labels: Tensor) -> Tensor: ...
+
+    def loss(
+        self, logits: Tensor, deltas: Tensor, labels: Tensor, targets: Tensor
+    ) -> dict[str, Tensor]: ...
