@@ -41,7 +41,7 @@ def picture(seed: int, split: str, number: int, size: Size) -> Picture:
             canvas.add_crowd()
         if kind != "water" and rng.random() < 0.3:
             canvas.add_parking()
-        count = int(np.exp(rng.uniform(np.log(4), np.log(40))))
+        count = int(np.exp(rng.uniform(np.log(6), np.log(48))))
         for _ in range(count):
             canvas.add_object()
     for _ in range(int(rng.integers(0, 7))):
@@ -62,7 +62,7 @@ def _expose(image: Ground, rng: np.random.Generator) -> NDArray[np.uint8]:
     if rng.random() < 1 / 6:
         values = np.repeat(values.mean(axis=2, keepdims=True), 3, axis=2)
     height, width = values.shape[:2]
-    strength = np.float32(rng.uniform(2, 6))
+    strength = np.float32(rng.uniform(2, 5))
     gray = rng.standard_normal((height, width, 1), dtype=np.float32)
     values = values + strength * gray
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
