@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tinyscope.data.batches import collate
 from tinyscope.engine.folder import last_checkpoint, prepare_run
 from tinyscope.engine.loop import Loop, Plan
-from tinyscope.engine.machine import repeatable
+from tinyscope.engine.machine import Precision, repeatable
 from tinyscope.engine.signals import Stop, stop_signals
 from tinyscope.engine.state import Identity
 from tinyscope.settings import TrainSettings
@@ -93,7 +93,7 @@ def start(
     folder: Path,
     resume: bool = False,
     bad_at: int | None = None,
-    fabric: Fabric | None = None,
+    fabric: Fabric | None = None,  # one of float16; else one of float32
     detector: nn.Module | None = None,
     stop: Stop | None = None,
     size: int = 4,
@@ -112,9 +112,12 @@ def start(
         batches=partial(batches, size=size, bad_at=bad_at),
         score=score,
     )
+    precision: Precision = "32"
     if fabric is None:
         fabric = Fabric(accelerator="cpu", devices=1)
+    else:
+        precision = "16"
     with repeatable(fabric.device), stop_signals() as stopped:
-        loop = Loop(fabric, "32", detector or StandIn(), plan, folder, checkpoint)
+        loop = Loop(fabric, precision, detector or StandIn(), plan, folder, checkpoint)
         loop.run(stop or stopped)
     return loop

@@ -1,8 +1,11 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 from standin import StandIn, start
 
 from tinyscope.engine.checkpoint import load_checkpoint
@@ -142,6 +145,25 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path):
     start(tmp_path / "halves", detector=halves, accumulate=2)
     start(tmp_path / "whole", detector=whole, size=8)
     torch.testing.assert_close(halves.state_dict(), whole.state_dict())
+
+
+def half() -> Fabric:
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**22)
+    plugin = MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+    return Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_float16_skips_steps_of_infinite_gradients_and_goes_on_with_its_scale(tmp_path, clip_norm):
+    whole = start(tmp_path / "whole", fabric=half(), clip_norm=clip_norm)
+    norms = [float(r["gradient_norm"]) for r in read_rows(tmp_path / "whole" / "metrics.csv")]
+    assert not math.isfinite(norms[0])  # the scale was too large and was halved
+    assert 0 < norms[-1] < 100  # of gradients without their scale
+    assert all(tensor.isfinite().all() for tensor in whole.state.detector.parameters())
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "parts", fabric=half(), clip_norm=clip_norm, stop=StopAt(4))
+    start(tmp_path / "parts", resume=True, fabric=half(), clip_norm=clip_norm)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
 def test_lost_objects_are_counted_over_the_run(tmp_path):

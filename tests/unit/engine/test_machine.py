@@ -47,10 +47,14 @@ def test_half_precision_without_a_gpu_and_unknown_words_are_refused():
         choose_precision("8", CPU)
 
 
-def test_channels_last_goes_with_reduced_precision():
+def test_channels_last_suits_cpus_and_reduced_precision_on_gpus():
+    gpu, other = torch.device("cuda"), torch.device("mps")
     assert choose_channels_last("auto", "bf16", CPU)
-    assert not choose_channels_last("auto", "32", CPU)
-    assert choose_channels_last(True, "32", CPU)
+    assert choose_channels_last("auto", "32", CPU)
+    assert choose_channels_last("auto", "bf16", gpu)
+    assert not choose_channels_last("auto", "32", gpu)
+    assert not choose_channels_last("auto", "bf16", other)
+    assert choose_channels_last(True, "32", other)
     assert not choose_channels_last(False, "bf16", CPU)
 
 
