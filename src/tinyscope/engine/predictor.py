@@ -1,15 +1,14 @@
 """Pixels of one image of any size to what a detector finds in it, whole or tile by tile."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
-from tinyscope.data.images import BACKDROP
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
+from tinyscope.engine.tiles import TileBatches
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.settings import PredictSettings
@@ -34,9 +33,8 @@ class Predictor:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
-        self.divisor = largest_stride(model)
-        self._buffer = torch.empty(0, dtype=torch.uint8)
-        self._interleaved = False
+        views = self.device.type == "cpu"  # elsewhere full batches are worth more
+        self.tiles = TileBatches(settings.batch, largest_stride(model), views=views)
 
     @torch.no_grad()
     def __call__(self, image: UInt8[Tensor, "3 h w"]) -> Detections:
@@ -57,52 +55,34 @@ class Predictor:
 
     def _look(self, image: Tensor) -> Detections:
         size = (int(image.shape[-2]), int(image.shape[-1]))
-        if self.settings.tile is None:
-            return self._detect(image, [(0, 0, size[1], size[0])])[0]
-        windows = grid_windows(size, (self.settings.tile,) * 2, self.settings.overlap)
+        tile = (self.settings.tile,) * 2 if self.settings.tile else size
+        windows = grid_windows(size, tile, self.settings.overlap if self.settings.tile else 0)
+        x1, y1, x2, y2 = windows[0].tolist()
         found: list[Detections] = []
-        for start in range(0, len(windows), self.settings.batch):
-            found += self._detect(image, windows[start : start + self.settings.batch].tolist())
+        for tiles in self.tiles(image, windows):
+            found += self._detect(tiles, (y2 - y1, x2 - x1))
         if len(windows) == 1:
             return found[0]
         merged: Detections = self.merge(in_image(torch.from_numpy(windows), found, size))
         return merged
 
-    def _detect(self, image: Tensor, windows: list[Any]) -> list[Detections]:
-        """Detections in windows of one size, each in its own frame."""
-        x1, y1, x2, y2 = windows[0]
-        size = (y2 - y1, x2 - x1)
-        tiles = self._gather(image, windows, size)
-        found = self._run(tiles, [size] * len(windows))
+    def _detect(self, tiles: Tensor, size: Size) -> list[Detections]:
+        """Detections in tiles of `size` before padding, each in its own frame."""
+        found = self._run(tiles, size)
         if not self.settings.flip:
             return found
         # The padding must stay at the right, or cells and pixels part.
-        tiles[..., : size[1]] = tiles[..., : size[1]].flip(-1)
-        mirrored = [_mirror(f, size[1]) for f in self._run(tiles, [size] * len(windows))]
+        turned = torch.cat([tiles[..., : size[1]].flip(-1), tiles[..., size[1] :]], dim=-1)
+        mirrored = [_mirror(f, size[1]) for f in self._run(turned, size)]
         return [_better_of(*pair) for pair in zip(found, mirrored, strict=True)]
 
-    def _gather(self, image: Tensor, windows: list[Any], size: Size) -> Tensor:
-        """The windows' pixels side by side in a buffer that is used again for the next ones."""
-        height, width = (-(-side // self.divisor) * self.divisor for side in size)
-        shape = (len(windows), 3, height, width)
-        # Kept in the order of the image's memory: copying then moves whole rows.
-        interleaved = image.stride(0) == 1
-        if tuple(self._buffer.shape) != shape or self._interleaved != interleaved:
-            memory = torch.channels_last if interleaved else torch.contiguous_format
-            self._buffer = torch.empty(shape, dtype=torch.uint8, memory_format=memory)
-            self._interleaved = interleaved
-            fill = torch.tensor(BACKDROP, dtype=torch.uint8)[:, None, None]
-            self._buffer[:, :, size[0] :] = fill
-            self._buffer[:, :, : size[0], size[1] :] = fill
-        for place, (x1, y1, x2, y2) in zip(self._buffer, windows, strict=True):
-            place[:, : size[0], : size[1]] = image[:, y1:y2, x1:x2]
-        return self._buffer
-
-    def _run(self, tiles: Tensor, sizes: list[Size]) -> list[Detections]:
-        memory = torch.channels_last if self.channels_last else torch.contiguous_format
-        images = tiles.to(self.device).contiguous(memory_format=memory)
+    def _run(self, tiles: Tensor, size: Size) -> list[Detections]:
+        images = tiles.to(self.device)
+        if self.channels_last and images.stride(1) != 1:
+            images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, self.device):  # second stages compute in `decode`
-            found = self.model.decode(self.model(images), sizes)  # type: ignore[operator]
+            outputs = self.model(images)
+            found = self.model.decode(outputs, [size] * len(tiles))  # type: ignore[operator]
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
 

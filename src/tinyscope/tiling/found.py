@@ -45,10 +45,18 @@ class Found:
 
     def ordered(self) -> "Found":
         """Best first; the order of equal scores does not hang on that of the windows."""
-        corners = self.windows[self.tiles, :2]
-        keys = (*corners.T, self.labels, *self.boxes.T, -self.scores)
-        order = np.lexsort([key.numpy() for key in keys])
-        return self[torch.from_numpy(order)]
+        order = self.scores.argsort(descending=True, stable=True)
+        ranked = self.scores[order]
+        equal = torch.zeros(len(order) + 1, dtype=torch.bool)
+        equal[1:-1] = ranked[1:] == ranked[:-1]
+        tied = equal[1:] | equal[:-1]
+        if bool(tied.any()):
+            rows = order[tied]
+            corners = self.windows[self.tiles[rows], :2]
+            columns = (*corners.T, self.labels[rows], *self.boxes[rows].T, -self.scores[rows])
+            keys = [column.contiguous().numpy() for column in columns]
+            order[tied] = rows[torch.from_numpy(np.lexsort(keys))]
+        return self[order]
 
     def cut(self, touch: float) -> Bool[Tensor, "n"]:
         """Boxes within `touch` pixels of a border of their window that is not the image's.
