@@ -17,7 +17,7 @@ SIZE = (160, 192)
 
 @pytest.fixture(scope="module")
 def pictures():
-    return [picture(0, "train", number, (320, 384)) for number in range(30)]
+    return [picture(0, "train", number, (200, 240)) for number in range(30)]
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -131,7 +131,7 @@ def test_what_is_written_is_found_and_read_back(tmp_path):
 
 def test_ignore_regions_survive_the_file(tmp_path, pictures):
     number = next(n for n, one in enumerate(pictures) if one.ignore.any())
-    write_synthetic(tmp_path, {"train": number + 1})
+    write_synthetic(tmp_path, {"train": number + 1}, size=(200, 240))
     assert locate(tmp_path, "train").ignore.sum() == 1
 
 
