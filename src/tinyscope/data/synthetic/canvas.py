@@ -23,7 +23,7 @@ _MAKERS: dict[str, tuple[Callable[[float], Shape], float, float]] = {
     "car": (shapes.car, 1.8, 2.3),
     "person": (shapes.person, 1.5, 2.0),
     "tank": (shapes.tank, 0.45, 0.65),
-    "plane": (shapes.plane, 0.14, 0.2),
+    "plane": (shapes.plane, 0.2, 0.28),
     "bar": (shapes.bar, 5.0, 9.0),
     "crate": (shapes.crate, 0.0, 1.0),
     "disk": (shapes.disk, 0.0, 1.0),
@@ -153,7 +153,8 @@ class Canvas:
 
     def _draw(self, name: str, thing: Placed) -> None:
         below = self._mean_color(thing.box)
-        body, detail = _colors(name, below, self.rng)
+        side = float(np.sqrt(np.prod(thing.box[2:] - thing.box[:2])))
+        body, detail = _colors(name, below, side, self.rng)
         if name == "person" and not self.water:
             long = replace(thing, scale=thing.scale * 0.9)
             self._blend(
@@ -209,14 +210,15 @@ def _moved(thing: Placed, x: float, y: float) -> Placed:
     return replace(thing, center=(thing.center[0] + x, thing.center[1] + y))
 
 
-def _colors(name: str, below: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """RGB of body and detail; the body differs from what lies below by about 60 gray values."""
+def _colors(name: str, below: Array, side: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """RGB of body and detail; the body differs from what lies below by 60 gray values or more."""
     if name in _LOOK_ALIKES:
         name = str(rng.choice(NAMES))
     often_light, tint, spread = _PAINTS[name]
     level = float(below.mean())
     up = (rng.random() < often_light and level < 180) or level < 70
-    contrast = rng.uniform(60, 130)
+    # The lens takes much of the contrast of the smallest objects.
+    contrast = rng.uniform(60, 130) + 8 * max(8 - side, 0)
     gray = np.clip(level + (contrast if up else -contrast), 10, 240)
     body = np.clip(gray + np.array(tint) + rng.normal(0, spread, 3), 4, 252)
     detail = body * 0.3 if gray > 90 else body * 0.5 + 75

@@ -115,9 +115,11 @@ def tank(hole: float) -> Shape:
 def plane(width: float) -> Shape:
     """A fuselage, wings and a tail."""
     return Shape(
-        _both_sides(np.array([(1, width), (0.3, 0.95), (0, 0.95), (-1, 0.4)])),
+        _both_sides(np.array([(1, width), (0.35, 0.95), (-0.05, 0.95), (-1, 0.45)])),
         lambda u, v: (
-            _bar(u, v, -1.0, 1.0, width) | _bar(u, v, 0.0, 0.3, 0.95) | _bar(u, v, -1.0, -0.8, 0.4)
+            _bar(u, v, -1.0, 1.0, width)
+            | _bar(u, v, -0.05, 0.35, 0.95)
+            | _bar(u, v, -1.0, -0.75, 0.45)
         ),
     )
 
