@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from tinyscope.catalog import nearest
 from tinyscope.data.dropped import size_names
 from tinyscope.engine.checkpoint import Checkpoint
 from tinyscope.engine.display import Display
@@ -137,6 +139,8 @@ class Loop:
         batches = self.plan.batches(*spans, self.fabric.global_rank, self.fabric.world_size)
         if not state.done:
             self._save()  # says before the first step whether the disk takes a checkpoint
+        if state.done == self.plan.steps or self._stale:
+            self.display.say(f"the run is complete: {state.done} steps are done")
         iterator = iter(batches)
         self.step.train()
         while state.done < self.plan.steps and not self._stale:
@@ -273,5 +277,6 @@ def check_monitor(name: str, scores: Collection[str]) -> None:
     """That evaluations give the number that decides which weights are the best."""
     if name not in scores:
         raise SettingsError(
-            f"train.monitor: the evaluation has no number {name!r}; use one of {', '.join(scores)}"
+            f"train.monitor: the evaluation has no number {name!r}{nearest(name, scores)} "
+            f"({', '.join(islice(scores, 8))}, ...)"
         )

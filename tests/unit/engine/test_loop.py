@@ -173,5 +173,5 @@ def test_lost_objects_are_counted_over_the_run(tmp_path):
 
 
 def test_a_score_that_the_evaluation_lacks_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match=r"no number 'AP51'; use one of AP50"):
+    with pytest.raises(SettingsError, match=r"no number 'AP51'.*did you mean AP50"):
         start(tmp_path, monitor="AP51")
