@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tinyscope.analysis.compare import compare
 from tinyscope.errors import DataError
+from tinyscope.formats.atomic import replaced
 from tinyscope.types import Detections, Target
 
 Color = tuple[int, int, int]
@@ -132,19 +133,16 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     kind = "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"
     options = {"quality": 92, "subsampling": 0} if kind == "JPEG" else {"compress_level": 4}
     try:
-        picture.save(part, kind, **options)
-        part.replace(path)
+        with replaced(path) as part:
+            picture.save(part, kind, **options)
     except OSError as error:
         raise DataError(
             f"{path}: the picture cannot be written ({error.strerror or error}); choose another "
             "place or make room"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _frames(boxes: Tensor, picture: Image.Image) -> Float64[ndarray, "n 4"]:

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tinyscope.engine.files import write_atomically
 from tinyscope.errors import CheckpointError
+from tinyscope.formats.atomic import replaced
 
 FORMAT = 1
 _HEADER = "tinyscope"  # one key only: safetensors writes several in random order
@@ -82,7 +82,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     )
     text = json.dumps(header, allow_nan=False)
     try:
-        write_atomically(path, lambda part: save_file(tensors, part, {_HEADER: text}))
+        with replaced(path) as part:
+            save_file(tensors, part, {_HEADER: text})
     except (OSError, SafetensorError) as error:
         size = sum(t.numel() * t.element_size() for t in tensors.values()) / 1e6
         kept = "the earlier one is untouched" if path.exists() else "none was there before"

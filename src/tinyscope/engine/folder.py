@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint
-from tinyscope.engine.files import write_text_atomically
 from tinyscope.engine.state import Identity
 from tinyscope.errors import SettingsError, TrainingError
+from tinyscope.formats.atomic import write_text_atomically
 
 FREE_TO_CHANGE = ("data.workers", "data.train", "data.val", "source", "expected")
 """Settings that a resumed run may have otherwise; the data are compared by their content."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinyscope.engine.files import write_text_atomically
+from tinyscope.formats.atomic import write_text_atomically
 
 Row = dict[str, str]
 

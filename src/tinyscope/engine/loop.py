@@ -24,7 +24,6 @@ from tinyscope.data.dropped import size_names
 from tinyscope.engine.checkpoint import Checkpoint
 from tinyscope.engine.display import Display
 from tinyscope.engine.ema import WeightAverage
-from tinyscope.engine.files import write_text_atomically
 from tinyscope.engine.logs import RunLogs
 from tinyscope.engine.machine import Precision, choose_channels_last
 from tinyscope.engine.nonfinite import GRADIENT, refuse
@@ -35,6 +34,7 @@ from tinyscope.engine.signals import Stop
 from tinyscope.engine.state import Identity, RunState
 from tinyscope.engine.step import Sealed, StepSeed, TrainStep, to_device
 from tinyscope.errors import SettingsError
+from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.settings import TrainSettings
 from tinyscope.types import Batch, Dropped
 

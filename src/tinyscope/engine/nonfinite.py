@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tinyscope.engine.files import write_text_atomically
 from tinyscope.errors import TrainingError
+from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.types import Batch
 
 GRADIENT = "gradient_norm"

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyscope.engine.truth import TruthOfFiles
 from tinyscope.errors import DataError
-from tinyscope.formats.atomic import write_atomic
+from tinyscope.formats.atomic import atomic_text
 from tinyscope.formats.coco import AddDetections, detection_writer
 from tinyscope.types import Detections, Size
 
@@ -90,10 +90,10 @@ def open_outputs(
     with ExitStack() as stack:
         images = None
         if truth is None:
-            images = stack.enter_context(write_atomic(folder / "images.json"))
+            images = stack.enter_context(atomic_text(folder / "images.json"))
             categories = [{"id": i, "name": name} for i, name in enumerate(names, 1)]
             images.write(f'{{"categories": {json.dumps(categories)},\n"images": [\n')
-        table = stack.enter_context(write_atomic(folder / "detections.csv"))
+        table = stack.enter_context(atomic_text(folder / "detections.csv"))
         add = stack.enter_context(detection_writer(folder / "detections.json"))
         yield Outputs(names, files, truth, add, table, images)
         if images:

@@ -13,11 +13,11 @@ from tinyscope.analysis.report import Chart, Report, Table, page
 from tinyscope.data.dropped import size_names
 from tinyscope.engine.detector import load
 from tinyscope.engine.evaluate_model import find_all
-from tinyscope.engine.files import write_text_atomically
 from tinyscope.engine.logs import Row, read_rows
 from tinyscope.engine.sources import open_annotations
 from tinyscope.errors import DataError
 from tinyscope.evaluation import Result, evaluate
+from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.formats.tables import Annotations
 
 SHOWN = ("AP", "AP50", "AP75")

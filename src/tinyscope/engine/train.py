@@ -15,7 +15,6 @@ from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.devices import in_first_process, open_fabric
 from tinyscope.engine.evaluate_model import evaluate_detector
-from tinyscope.engine.files import write_text_atomically
 from tinyscope.engine.folder import check_same_run, last_checkpoint, prepare_run
 from tinyscope.engine.loop import BatchSource, Loop, Plan, Score, check_monitor
 from tinyscope.engine.machine import repeatable
@@ -23,6 +22,7 @@ from tinyscope.engine.signals import stop_signals
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
+from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.settings import Recipe, load_recipe
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
-from tinyscope.formats.atomic import write_atomic
+from tinyscope.formats.atomic import atomic_text
 from tinyscope.formats.boxes import corners, widths_and_heights
 from tinyscope.formats.columns import (
     check_boxes,
@@ -134,7 +134,7 @@ def write_annotations(annotations: Annotations, path: Path) -> None:
     a = annotations
     pictures = zip(a.image_ids.tolist(), a.files.tolist(), a.sizes.tolist(), strict=True)
     categories = zip(a.category_ids, a.names, strict=True)
-    with write_atomic(path) as file:
+    with atomic_text(path) as file:
         file.write('{"categories":')
         json.dump([{"id": i, "name": name} for i, name in categories], file)
         file.write(',\n"images":[')
@@ -173,7 +173,7 @@ def detection_writer(path: Path) -> Iterator[AddDetections]:
     Raises:
         DataError: The file cannot be written.
     """
-    with write_atomic(path) as file:
+    with atomic_text(path) as file:
         separator = "[\n"
 
         def add(
