@@ -167,7 +167,7 @@ class TrainSettings(Settings):
     epochs: PositiveInt | None = None
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd; first beta of adamw
     weight_decay: NonNegativeFloat = 1e-4
     decay_norm_and_bias: bool = True
     schedule: Literal["constant", "multistep", "cosine", "restart"] = "multistep"

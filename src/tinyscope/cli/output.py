@@ -13,7 +13,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a setting, such as train.steps=500 or data.transforms.0.probability=0.5; "
+        help="Change a setting, such as train.steps=500 or data.transforms.0.horizontal=0; "
         "may be given several times.",
     ),
 ]
