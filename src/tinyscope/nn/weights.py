@@ -15,7 +15,7 @@ from tinyscope.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-PREFIXES = ("", "backbone.", "model.", "module.", "encoder.")
+PREFIXES = ("", "backbone.", "model.", "model/", "module.", "encoder.")
 """What training frameworks put in front of a backbone's names, also one after another."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Under which key training frameworks keep the weights in their checkpoint."""
@@ -42,7 +42,7 @@ class Loaded:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a .safetensors file or of a .pth that holds nothing but tensors.
+    """The named tensors of a .safetensors file, a run's checkpoint, or a .pth with tensors alone.
 
     Raises:
         CheckpointError: No such file, damaged, or it holds objects that only code could restore.
@@ -50,7 +50,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"weights: no file at {path}; give the path of a local file")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" or _starts_as_safetensors(path):
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -135,6 +135,12 @@ def load_weights(
     module.load_state_dict({ours.get(name, name): found[name] for name in loaded}, strict=False)
     log.info("%s: %s", path, report)
     return report
+
+
+def _starts_as_safetensors(path: Path) -> bool:
+    """A run's checkpoints are such files by another name: a length of 8 bytes, then JSON."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _unwrapped(content: Mapping[str, object]) -> Mapping[str, object] | None:

@@ -41,6 +41,17 @@ def test_weights_come_back_whatever_stands_around_them(state, prefix, form, tmp_
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
 
 
+def test_the_backbone_of_a_run_of_our_own_can_be_taken(state, tmp_path):
+    of_run = {f"model/backbone.{name}": value for name, value in state.items()}
+    of_run |= {
+        "model/head.weight": torch.rand(3),
+        "optimizer/backbone.conv1.weight/exp_avg": torch.rand(3),
+    }
+    save_file(of_run, tmp_path / "best.ckpt")
+    net = small(weights=tmp_path / "best.ckpt")
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
 def test_the_report_says_what_was_not_used(state, tmp_path):
     save_file({f"backbone.{k}": v for k, v in state.items()}, tmp_path / "w.safetensors")
     report = load_weights(small(), tmp_path / "w.safetensors")
