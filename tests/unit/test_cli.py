@@ -155,6 +155,12 @@ def test_evaluate_takes_a_checkpoint_or_files(arguments, capsys):
     assert "give either a checkpoint and --data, or" in capsys.readouterr().err
 
 
+def test_evaluate_refuses_what_files_have_no_use_for(capsys):
+    files = ["--truth", "t.json", "--detections", "d.json"]
+    assert call("evaluate", *files, "--no-flip") == 2
+    assert "--flip is for a checkpoint" in capsys.readouterr().err
+
+
 def test_a_result_that_cannot_be_written_is_an_error(engine, capsys, tmp_path):
     result = types.SimpleNamespace(table="", to_json=lambda: "{}")
     engine("tinyscope.engine.evaluate:evaluate_files", result)

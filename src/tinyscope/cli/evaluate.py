@@ -34,13 +34,18 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Score a checkpoint on a data set, or detections against annotations."""
+    given = {"tile": tile, "overlap": overlap, "scale": scale, "flip": flip}
+    settings = {key: value for key, value in given.items() if value is not None}
     if checkpoint and data and not (truth or detections):
         from tinyscope.engine.evaluate_model import evaluate_model
 
-        given = {"tile": tile, "overlap": overlap, "scale": scale, "flip": flip}
-        settings = {key: value for key, value in given.items() if value is not None}
         result = evaluate_model(checkpoint, data, split, protocol, **settings)
     elif truth and detections and not (checkpoint or data):
+        if settings:
+            raise SettingsError(
+                f"evaluate: --{next(iter(settings))} is for a checkpoint, which looks at images; "
+                "leave it out where files are scored"
+            )
         from tinyscope.engine.evaluate import evaluate_files
 
         result = evaluate_files(truth, detections, protocol or "coco")
