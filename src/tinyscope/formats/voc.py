@@ -19,6 +19,7 @@ from tinyscope.formats.files import IMAGE_SUFFIXES, inside, read_text, split_nam
 from tinyscope.formats.headers import image_size
 from tinyscope.formats.tables import Annotations
 from tinyscope.formats.xml import LINE, parse_xml
+from tinyscope.types import Size
 
 IMAGE_FOLDERS = ("JPEGImages", "images", ".")
 
@@ -100,6 +101,7 @@ class _Columns:
         root = parse_xml(xml)
         file = _image_file(folder, xml, root)
         height, width = image_size(folder / file)
+        _check_size(root, xml, file, (height, width))
         objects = root.findall("object")
         self.files.append(file)
         self.sizes.append((height, width))
@@ -112,7 +114,9 @@ class _Columns:
             self.where.append(where)
 
     def _box(self, entry: Element, where: str, width: int, height: int) -> list[float]:
-        stated = [_number(entry, tag, where) for tag in ("xmin", "ymin", "xmax", "ymax")]
+        stated = [
+            _number(entry, f"bndbox/{tag}", where) for tag in ("xmin", "ymin", "xmax", "ymax")
+        ]
         x1, y1, x2, y2 = (value - self.one_based for value in stated)
         x2, y2 = x2 + self.inclusive, y2 + self.inclusive
         if x2 <= x1 or y2 <= y1:
@@ -128,14 +132,24 @@ class _Columns:
         return [x1, y1, x2, y2]
 
 
-def _number(entry: Element, tag: str, where: str) -> float:
-    text = entry.findtext(f"bndbox/{tag}")
+def _check_size(root: Element, xml: Path, file: str, size: Size) -> None:
+    """Refuses an XML that speaks of another version of its image; sides of 0 are not stated."""
+    height, width = (_number(root, f"size/{tag}", str(xml), "0") for tag in ("height", "width"))
+    if height and width and (height, width) != size:
+        raise DataError(
+            f"{xml}: states {width:g} x {height:g} pixels, but {file} has {size[1]} x {size[0]} "
+            "(upright); the annotations belong to another version of the file"
+        )
+
+
+def _number(entry: Element, tag: str, where: str, default: str = "nan") -> float:
+    text = entry.findtext(tag)
     try:
-        value = float(text if text is not None else "")
+        value = float(text or default)
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise DataError(f"{where}: {tag} must be a number, got {text!r}; correct the box")
+        raise DataError(f"{where}: {tag} must be a number, got {text!r}; correct it")
     return value
 
 

@@ -39,6 +39,19 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize(("height", "width"), [(50, 100), (0, 0), (0, 100)])
+def test_the_stated_size_may_be_right_or_left_open(folder, height, width):
+    size = f"<size><width>{width}</width><height>{height}</height></size>"
+    xml(folder / "Annotations/a.xml", size, thing())
+    assert voc.read_annotations(folder).sizes.tolist() == [[50, 100], [50, 100]]
+
+
+def test_a_size_that_the_image_does_not_have_is_refused(folder):
+    xml(folder / "Annotations/a.xml", "<size><width>50</width><height>100</height></size>", thing())
+    with pytest.raises(DataError, match=r"a\.xml: states 50 x 100 pixels, but .* has 100 x 50"):
+        voc.read_annotations(folder)
+
+
 def test_corners_count_from_one(folder):
     table = voc.read_annotations(folder)
     assert table.boxes.tolist() == [[10, 20, 30, 25], [0, 0, 100, 50]]
