@@ -91,10 +91,25 @@ def target_of(annotations: Annotations, image: int) -> tuple[Target, Dropped]:
 
 
 def with_sizes(annotations: Annotations) -> Annotations:
-    """The annotations with the sizes that they leave open read from the image files."""
+    """The annotations with the sizes that they leave open read from the image files.
+
+    Raises:
+        DataError: An image cannot be read, or a box lies outside of it; no window would show it.
+    """
     unknown = np.flatnonzero((annotations.sizes == 0).any(axis=1))
     if not len(unknown):
         return annotations
     sizes = annotations.sizes.copy()
     sizes[unknown] = [image_size(annotations.path(int(i))) for i in unknown]
+    boxes, images = annotations.boxes, annotations.images
+    outside = (boxes[:, :2] >= sizes[images, ::-1]).any(axis=1) | (boxes[:, 2:] <= 0).any(axis=1)
+    outside &= np.isin(images, unknown)  # readers have checked the others
+    if outside.any():
+        row = int(outside.argmax())
+        height, width = sizes[images[row]]
+        raise DataError(
+            f"image {annotations.path(int(images[row]))}: annotation "
+            f"{annotations.annotation_ids[row]}: box {boxes[row].tolist()} (x1, y1, x2, y2) lies "
+            f"outside its {width} x {height} pixels; correct it"
+        )
     return replace(annotations, sizes=sizes)

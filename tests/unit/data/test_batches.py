@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import pickle
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,14 @@ def test_a_size_that_the_annotations_leave_open_is_read_from_the_file(annotation
     samples = TrainingSet(unknown, WholeImages())
     assert samples.annotations.sizes.tolist() == [list(s) for s in SIZES]
     assert {samples[i].size for i in range(4)} == set(SIZES)
+
+
+def test_a_box_outside_an_image_of_unstated_size_is_an_error(annotations):
+    unknown = listed(annotations.root, [(0, 0)] * 4)
+    boxes = unknown.boxes.copy()
+    boxes[4] = [64, 20, 70, 30]  # the second image is 64 pixels wide
+    with pytest.raises(DataError, match=r"1\.png: annotation 5: box .* outside its 64 x 64 pixels"):
+        TrainingSet(replace(unknown, boxes=boxes), WholeImages())
 
 
 def test_a_size_that_contradicts_the_file_is_an_error(annotations):
