@@ -1,6 +1,6 @@
 """Boxes on images, so that objects of a few pixels can still be seen.
 
-Lines are drawn around a box, never on it, one pixel wide; images whose objects are tiny are
+Lines are drawn around a box, never on it, one pixel wide for tiny objects; images of these are
 enlarged without smoothing.
 """
 
@@ -42,6 +42,8 @@ LONGEST = 2400
 """Pixels that an enlarged picture's longer side may have."""
 VISIBLE = 16
 """Pixels that the median side of the objects is enlarged to."""
+PER_LINE = 24
+"""Pixels of an object's side for every pixel of its line's width; tiny objects get 1."""
 _MARGIN = 4
 
 
@@ -110,10 +112,11 @@ def paint(
         size = (picture.width * factor, picture.height * factor)
         picture = picture.resize(size, Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
-    frames = [_frames(layer.boxes * factor, picture) for layer in layers]
+    line = max(1, round(_median_side(boxes) * factor / PER_LINE))
+    frames = [_frames(layer.boxes * factor, picture, line) for layer in layers]
     for layer, rows in zip(layers, frames, strict=True):
         for frame in rows.tolist():
-            draw.rectangle(frame, outline=layer.color)
+            draw.rectangle(frame, outline=layer.color, width=line)
     _write_texts(draw, layers, frames, picture)
     return _with_legend(picture, layers) if legend and layers else picture
 
@@ -122,9 +125,13 @@ def enlargement(boxes: Float[Tensor, "n 4"], longest: int) -> int:
     """Whole number that makes boxes of median size `VISIBLE`, and no picture too large."""
     if not len(boxes):
         return 1
-    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
-    wanted = VISIBLE / max(float(sides.median()), 1.0)
+    wanted = VISIBLE / max(_median_side(boxes), 1.0)
     return max(1, min(round(wanted), LONGEST // longest))
+
+
+def _median_side(boxes: Tensor) -> float:
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
+    return float(sides.median()) if len(sides) else 0.0
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -145,10 +152,11 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         ) from error
 
 
-def _frames(boxes: Tensor, picture: Image.Image) -> Float64[ndarray, "n 4"]:
-    """Pixels of the lines: those just outside of the boxes, at the border the last ones inside."""
+def _frames(boxes: Tensor, picture: Image.Image, line: int) -> Float64[ndarray, "n 4"]:
+    """Outer pixels of lines just outside of the boxes, at the border the last ones inside."""
     values = boxes.double().numpy()
-    frames = np.concatenate([np.floor(values[:, :2]) - 1, np.ceil(values[:, 2:])], axis=1)
+    low, high = np.floor(values[:, :2]) - line, np.ceil(values[:, 2:]) + line - 1
+    frames = np.concatenate([low, high], axis=1)
     limits = np.array([picture.width, picture.height] * 2, dtype=np.float64) - 1
     clipped: Float64[ndarray, "n 4"] = np.clip(frames, 0, limits)
     return clipped
