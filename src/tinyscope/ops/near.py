@@ -9,7 +9,9 @@ really close to each other, not with the square of their number.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -17,6 +19,7 @@ from torch import Tensor
 CHUNK = 1 << 21
 """Candidate pairs that are looked at at once; bounds the memory."""
 
+_FEW = 50_000
 _FINEST, _COARSEST = 0, 24  # cells of 1 px (what a shorter side is taken for) to 16 million px
 _REACH = 1 << 22  # cells on each axis from the least corner on; the next ones wrap around
 
@@ -61,8 +64,8 @@ class Near:
             keys = _keys(centers[asking], groups[asking], level)
             for row in (-1, 0, 1):
                 middle = keys + row * 2 * _REACH
-                starts = torch.searchsorted(sorted_keys, middle - 1)
-                ends = torch.searchsorted(sorted_keys, middle + 1, right=True)
+                starts = _bisect(sorted_keys, middle - 1, right=False)
+                ends = _bisect(sorted_keys, middle + 1, right=True)
                 found = ends > starts
                 parts.append((asking[found], starts[found] + offset, (ends - starts)[found]))
             offset += len(here)
@@ -102,3 +105,12 @@ def _keys(centers: Tensor, groups: Tensor, level: int) -> Tensor:
     cells = (centers / 2.0**level).floor().to(torch.int64) % _REACH + 1
     keys: Tensor = (groups * 2 * _REACH + cells[:, 1]) * 2 * _REACH + cells[:, 0]
     return keys
+
+
+def _bisect(ascending: Tensor, values: Tensor, *, right: bool) -> Tensor:
+    if len(values) > _FEW or values.device.type != "cpu":
+        return torch.searchsorted(ascending, values, right=right)
+    # Torch wakes all threads for a few hundred values; waiting for them takes longer than the
+    # search, and many times longer where other processes keep the cores busy.
+    side: Literal["left", "right"] = "right" if right else "left"
+    return torch.from_numpy(np.searchsorted(ascending.numpy(), values.numpy(), side=side))

@@ -92,8 +92,8 @@ def in_image(windows: Int64[Tensor, "t 4"], found: Sequence[Detections], size: S
         found: As many; tensors on the CPU.
         size: Of the image.
     """
-    counts = torch.tensor([len(f) for f in found], dtype=torch.int64)
-    tiles = torch.arange(len(windows)).repeat_interleave(counts)
+    counts = np.array([len(f) for f in found], dtype=np.int64)
+    tiles = torch.from_numpy(np.repeat(np.arange(len(windows)), counts))
     boxes = torch.cat([f.boxes for f in found]) + windows[tiles][:, [0, 1, 0, 1]]
     scores, labels = torch.cat([f.scores for f in found]), torch.cat([f.labels for f in found])
     return Found(boxes, scores, labels, tiles, windows, size)
