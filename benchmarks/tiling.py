@@ -60,7 +60,9 @@ class Nothing(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return images
 
-    def decode(self, outputs: Tensor, sizes: list[Size]) -> list[Detections]:
+    def decode(
+        self, outputs: Tensor, sizes: list[Size], score_threshold: float | None = None
+    ) -> list[Detections]:
         self.calls += len(sizes)
         first = self.calls
         return [self.prepared[(first + i) % len(PREPARED)] for i in range(len(sizes))]

@@ -196,7 +196,7 @@ class TrainSettings(Settings):
 
 
 class PredictSettings(Settings):
-    """How an image is looked through; lengths in its own pixels."""
+    """How an image is looked through; lengths are pixels after `scale`."""
 
     tile: PositiveInt | None = None  # side of a tile; else the whole image at once
     overlap: NonNegativeInt = 64  # at least the longest object, or a cut object is never whole
@@ -204,8 +204,8 @@ class PredictSettings(Settings):
     scale: PositiveFloat = 1.0  # images are enlarged by it first; tile and overlap count after it
     flip: bool = False  # look at every tile mirrored as well
     merge: Annotated[Part, _checked("merge", "predict.merge")] = {"name": "nms"}
-    score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
-    limit: PositiveInt = 1500  # detections of one image
+    score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # else the model's own
+    limit: PositiveInt = 1500  # detections of one image; the model's own holds for each tile
     precision: Precision = "auto"
 
     @model_validator(mode="after")

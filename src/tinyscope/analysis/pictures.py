@@ -5,7 +5,7 @@ enlarged without smoothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,11 +113,12 @@ def paint(
         picture = picture.resize(size, Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
     line = max(1, round(_median_side(boxes) * factor / PER_LINE))
-    frames = [_frames(layer.boxes * factor, picture, line) for layer in layers]
-    for layer, rows in zip(layers, frames, strict=True):
+    seen = [_inside(layer, image.shape[-1], image.shape[-2]) for layer in layers]
+    frames = [_frames(layer.boxes * factor, picture, line) for layer in seen]
+    for layer, rows in zip(seen, frames, strict=True):
         for frame in rows.tolist():
             draw.rectangle(frame, outline=layer.color, width=line)
-    _write_texts(draw, layers, frames, picture)
+    _write_texts(draw, seen, frames, picture)
     return _with_legend(picture, layers) if legend and layers else picture
 
 
@@ -127,6 +128,14 @@ def enlargement(boxes: Float[Tensor, "n 4"], longest: int) -> int:
         return 1
     wanted = VISIBLE / max(_median_side(boxes), 1.0)
     return max(1, min(round(wanted), LONGEST // longest))
+
+
+def _inside(layer: Layer, width: int, height: int) -> Layer:
+    """The boxes that meet the image: lines of others would run along its border."""
+    x1, y1, x2, y2 = layer.boxes.unbind(dim=1)
+    seen = (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
+    texts = tuple(t for t, kept in zip(layer.texts, seen.tolist(), strict=False) if kept)
+    return replace(layer, boxes=layer.boxes[seen], texts=texts)
 
 
 def _median_side(boxes: Tensor) -> float:

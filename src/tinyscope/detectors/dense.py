@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from tinyscope.catalog import Share
 from tinyscope.detectors.matching import match
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
@@ -53,12 +55,12 @@ class DenseDetector(nn.Module):
         coder: Coder,
         *,
         mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
-        std: tuple[float, float, float] = (58.395, 57.12, 57.375),
-        score_threshold: float = 0.05,
-        candidates: int = 2000,
-        nms: float = 0.5,
-        limit: int = 1000,
-        ignore_threshold: float = 0.5,
+        std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375),
+        score_threshold: Share = 0.05,
+        candidates: PositiveInt = 2000,
+        nms: Share = 0.5,
+        limit: PositiveInt = 1000,
+        ignore_threshold: Share = 0.5,
     ) -> None:
         super().__init__()
         self.normalize = Normalize(mean, std)
@@ -91,21 +93,38 @@ class DenseDetector(nn.Module):
             return losses | neck_losses(self.neck, outputs.pyramid, targets)
 
     @torch.no_grad()
-    def decode(self, outputs: DenseOutputs, sizes: Sequence[Size]) -> list[Detections]:
-        """Detections of each image, best first; `sizes` are those before padding."""
+    def decode(
+        self, outputs: DenseOutputs, sizes: Sequence[Size], score_threshold: float | None = None
+    ) -> list[Detections]:
+        """Detections of each image, best first.
+
+        Args:
+            outputs: As `forward` returned them.
+            sizes: Before padding.
+            score_threshold: In place of the detector's own.
+        """
         priors = self._priors(outputs)
         spans = level_spans(priors.levels)
-        return [self._decode(outputs, i, size, priors, spans) for i, size in enumerate(sizes)]
+        floor = self.score_threshold if score_threshold is None else score_threshold
+        return [
+            self._decode(outputs, i, size, priors, spans, floor) for i, size in enumerate(sizes)
+        ]
 
     def _decode(
-        self, outputs: DenseOutputs, image: int, size: Size, priors: Priors, spans: list[slice]
+        self,
+        outputs: DenseOutputs,
+        image: int,
+        size: Size,
+        priors: Priors,
+        spans: list[slice],
+        floor: float,
     ) -> Detections:
         quality = None if outputs.quality is None else outputs.quality[image]
         prior, labels, scores = best_pairs(
             outputs.logits[image],
             quality,
             spans,
-            threshold=self.score_threshold,
+            threshold=floor,
             limit=self.candidates,
         )
         boxes = self.coder.decode(priors[prior], outputs.deltas[image, prior])

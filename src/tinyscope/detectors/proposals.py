@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
+from tinyscope.catalog import Share
 from tinyscope.detectors.matching import match
 from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
 from tinyscope.detectors.select import level_spans
@@ -58,13 +60,13 @@ class ProposalStage(nn.Module):
         sampler: Sampler,
         coder: Coder,
         *,
-        train_before: int = 2000,
-        train_after: int = 2000,
-        test_before: int = 2000,
-        test_after: int = 2000,
-        nms: float = 0.7,
-        min_side: float = 0.0,
-        ignore_threshold: float = 0.5,
+        train_before: PositiveInt = 2000,
+        train_after: PositiveInt = 2000,
+        test_before: PositiveInt = 2000,
+        test_after: PositiveInt = 2000,
+        nms: Share = 0.7,
+        min_side: NonNegativeFloat = 0.0,
+        ignore_threshold: Share = 0.5,
     ) -> None:
         super().__init__()
         self.head, self.priors, self.assigner, self.sampler = head, priors, assigner, sampler

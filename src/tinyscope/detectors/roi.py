@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from tinyscope.catalog import Share
 from tinyscope.detectors.matching import match
 from tinyscope.detectors.parts import Assigner, RoiHead, Sampler
 from tinyscope.ops.boxes import box_areas, clip_boxes
@@ -46,15 +48,15 @@ class RoiStage(nn.Module):
         sampler: Sampler,
         coder: Coder,
         *,
-        pool: int = 7,
-        sampling: int = 2,
-        finest: float = 112.0,
-        levels: int = 4,
+        pool: PositiveInt = 7,
+        sampling: NonNegativeInt = 2,
+        finest: PositiveFloat = 112.0,
+        levels: PositiveInt = 4,
         add_objects: bool = True,
-        score_threshold: float = 0.05,
-        nms: float = 0.5,
-        limit: int = 1000,
-        ignore_threshold: float = 0.5,
+        score_threshold: Share = 0.05,
+        nms: Share = 0.5,
+        limit: PositiveInt = 1000,
+        ignore_threshold: Share = 0.5,
     ) -> None:
         super().__init__()
         self.head, self.assigner, self.sampler, self.coder = head, assigner, sampler, coder
@@ -87,9 +89,14 @@ class RoiStage(nn.Module):
 
     @torch.no_grad()
     def detect(
-        self, pyramid: Pyramid, proposals: Sequence[Tensor], sizes: Sequence[Size]
+        self,
+        pyramid: Pyramid,
+        proposals: Sequence[Tensor],
+        sizes: Sequence[Size],
+        score_threshold: float | None = None,
     ) -> list[Detections]:
-        """Detections of each image, best first."""
+        """Detections of each image, best first; of scores above the stage's threshold or that."""
+        floor = self.score_threshold if score_threshold is None else score_threshold
         logits, deltas = self.head(self.features(pyramid, proposals))
         counts = [len(boxes) for boxes in proposals]
         parts = zip(
@@ -99,10 +106,12 @@ class RoiStage(nn.Module):
             sizes,
             strict=True,
         )
-        return [self._detect(*part) for part in parts]
+        return [self._detect(*part, floor) for part in parts]
 
-    def _detect(self, proposals: Tensor, scores: Tensor, deltas: Tensor, size: Size) -> Detections:
-        row, labels = (scores[:, :-1] > self.score_threshold).nonzero(as_tuple=True)
+    def _detect(
+        self, proposals: Tensor, scores: Tensor, deltas: Tensor, size: Size, floor: float
+    ) -> Detections:
+        row, labels = (scores[:, :-1] > floor).nonzero(as_tuple=True)
         chosen = self.head.class_deltas(deltas[row], labels)
         boxes = self.coder.decode(Priors.of_boxes(proposals[row]), chosen)
         boxes, found = clip_boxes(boxes, size), scores[row, labels]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from tinyscope.detectors.neck import neck_losses
@@ -41,7 +42,7 @@ class TwoStageDetector(nn.Module):
         roi: RoiStage,
         *,
         mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
-        std: tuple[float, float, float] = (58.395, 57.12, 57.375),
+        std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375),
     ) -> None:
         super().__init__()
         self.normalize = Normalize(mean, std)
@@ -63,7 +64,15 @@ class TwoStageDetector(nn.Module):
         return first | self.roi.loss(outputs.pyramid, proposals, targets) | neck
 
     @torch.no_grad()
-    def decode(self, outputs: TwoStageOutputs, sizes: Sequence[Size]) -> list[Detections]:
-        """Detections of each image, best first; `sizes` are those before padding."""
+    def decode(
+        self, outputs: TwoStageOutputs, sizes: Sequence[Size], score_threshold: float | None = None
+    ) -> list[Detections]:
+        """Detections of each image, best first.
+
+        Args:
+            outputs: As `forward` returned them.
+            sizes: Before padding.
+            score_threshold: In place of the second stage's own.
+        """
         proposals = self.rpn.propose(outputs.proposals, sizes, self.rpn.test_limits)
-        return self.roi.detect(outputs.pyramid, proposals, sizes)
+        return self.roi.detect(outputs.pyramid, proposals, sizes, score_threshold)

@@ -119,13 +119,21 @@ def load(
         CheckpointError: The checkpoint is missing, damaged or of another model.
         SettingsError: There is no such recipe.
     """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(source)
-    if not (path.exists() or path.suffix in (".ckpt", ".safetensors")) or path.suffix in _TEXT:
-        recipe = load_recipe(source)
-        names = recipe.data.names or tuple(names)
-        return Detector(build(recipe.model, len(names)).eval().to(device), recipe, names)
+    if (path.exists() or path.suffix in (".ckpt", ".safetensors")) and path.suffix not in _TEXT:
+        return load_trained(path, device)
+    recipe = load_recipe(source)
+    names = recipe.data.names or tuple(names)
+    return Detector(build(recipe.model, len(names)).eval().to(_device(device)), recipe, names)
+
+
+def load_trained(path: str | Path, device: str | torch.device | None = None) -> Detector:
+    """A detector from a checkpoint, and from nothing else: a recipe would find nothing.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged or of another model.
+    """
+    path = Path(path)
     checkpoint = load_checkpoint(path)
     try:
         recipe = recipe_from(checkpoint.recipe)
@@ -137,7 +145,13 @@ def load(
         ) from error
     model = build(_without_files(recipe.model), len(checkpoint.names))
     load_weights(model, checkpoint.weights, path)
-    return Detector(model.eval().to(device), recipe, checkpoint.names)
+    return Detector(model.eval().to(_device(device)), recipe, checkpoint.names)
+
+
+def _device(wanted: str | torch.device | None) -> str | torch.device:
+    if wanted is not None:
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _without_files(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from tinyscope.data.names import with_names
-from tinyscope.engine.detector import load
+from tinyscope.engine.detector import load_trained
 from tinyscope.engine.images import read_ahead
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.sources import locate_splits
@@ -66,7 +66,7 @@ def evaluate_model(
         DataError: The data set cannot be read, or has a class that the detector does not know.
         SettingsError: The protocol or a setting is unknown or wrong.
     """
-    detector = load(checkpoint)
+    detector = load_trained(checkpoint)
     annotations = in_order_of(locate_splits(Path(data), split), detector.names, str(checkpoint))
     found = find_all(detector.predictor(**settings), annotations)
     result = evaluate(annotations, found, protocol or detector.recipe.evaluate.protocol)

@@ -17,7 +17,7 @@ from tinyscope.analysis.pictures import (
     save_picture,
 )
 from tinyscope.data.images import read_image
-from tinyscope.engine.detector import Detector, load
+from tinyscope.engine.detector import Detector, load_trained
 from tinyscope.engine.evaluate_model import in_order_of
 from tinyscope.engine.images import find_images, read_ahead
 from tinyscope.engine.outputs import open_outputs, picture_paths
@@ -95,7 +95,7 @@ def predict(
             cannot be written.
         SettingsError: A setting is unknown or wrong.
     """
-    detector = checkpoint if isinstance(checkpoint, Detector) else load(checkpoint)
+    detector = checkpoint if isinstance(checkpoint, Detector) else load_trained(checkpoint)
     predictor = detector.predictor(tile=tile, overlap=overlap, **settings)
     files = find_images(paths)
     of_files = None

@@ -45,7 +45,7 @@ class Predictor:
             larger = [max(1, round(side * self.settings.scale)) for side in size]
             seen = resize(image, larger, antialias=True)
         found = self._look(seen)
-        good = (found.scores > self.settings.score_threshold).nonzero()[:, 0]
+        good = (found.scores > (self.settings.score_threshold or 0.0)).nonzero()[:, 0]
         found = found[good[: self.settings.limit]]
         boxes = found.boxes
         if self.settings.scale != 1:
@@ -82,7 +82,9 @@ class Predictor:
             images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, self.device):  # second stages compute in `decode`
             outputs = self.model(images)
-            found = self.model.decode(outputs, [size] * len(tiles))  # type: ignore[operator]
+            found = self.model.decode(  # type: ignore[operator]
+                outputs, [size] * len(tiles), self.settings.score_threshold
+            )
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
 

@@ -11,7 +11,7 @@ from tinyscope.analysis.gallery import gallery
 from tinyscope.analysis.outcomes import outcomes
 from tinyscope.analysis.report import Chart, Report, Table, page
 from tinyscope.data.dropped import size_names
-from tinyscope.engine.detector import load
+from tinyscope.engine.detector import load_trained
 from tinyscope.engine.evaluate_model import find_all
 from tinyscope.engine.logs import Row, read_rows
 from tinyscope.engine.sources import open_annotations
@@ -40,7 +40,7 @@ def report(run: str | Path, data: str | Path | None = None) -> Path:
     folder = Path(run)
     if not (folder / "best.ckpt").is_file():
         raise DataError(f"{folder}: holds no best.ckpt; give the folder of a finished training")
-    detector = load(folder / "best.ckpt")
+    detector = load_trained(folder / "best.ckpt")
     recipe = detector.recipe
     truth = open_annotations(recipe.data, "val", None if data is None else Path(data))
     found = find_all(detector.predictor(), truth)

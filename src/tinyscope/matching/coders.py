@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,8 +22,8 @@ class DeltaCoder:
         max_ratio: Sides are predicted at most this many times larger or smaller.
     """
 
-    stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    max_ratio: float = 1000 / 16
+    stds: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0, 1.0)
+    max_ratio: Annotated[float, Field(gt=1)] = 1000 / 16
 
     def encode(self, priors: Priors, boxes: Float[Tensor, "p 4"]) -> Float[Tensor, "p 4"]:
         center, sides = _center_sides(priors.boxes)

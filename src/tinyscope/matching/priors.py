@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from tinyscope.types import Priors, Size
@@ -30,11 +31,11 @@ class Anchors:
         self,
         strides: Sequence[int],
         *,
-        scale: float = 2.0,
-        octaves: int = 1,
-        ratios: tuple[float, ...] = (0.5, 1.0, 2.0),
+        scale: PositiveFloat = 2.0,
+        octaves: PositiveInt = 1,
+        ratios: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0),
         offset: float = 0.0,
-        sides: tuple[tuple[float, ...], ...] | None = None,
+        sides: tuple[tuple[PositiveFloat, ...], ...] | None = None,
     ) -> None:
         if sides is None:
             sides = tuple(
@@ -68,7 +69,9 @@ class Points:
 
     per_cell = 1
 
-    def __init__(self, strides: Sequence[int], *, offset: float = 0.5, side: float = 1.0) -> None:
+    def __init__(
+        self, strides: Sequence[int], *, offset: float = 0.5, side: PositiveFloat = 1.0
+    ) -> None:
         self.strides, self.offset = tuple(strides), offset
         self._cells = tuple(((stride * side, stride * side),) for stride in strides)
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from pydantic import NonNegativeFloat
+
+from tinyscope.catalog import Share
 from tinyscope.ops.suppress import greedy
 from tinyscope.tiling.found import Found
 from tinyscope.tiling.seams import best_first, seam_pairs
@@ -24,9 +27,9 @@ class NmsMerge:
         touch: A box this close to an inner border of its window counts as cut, pixels.
     """
 
-    iou_threshold: float = 0.3
-    covered: float = 0.6
-    touch: float = 2.0
+    iou_threshold: Share = 0.3
+    covered: Share = 0.6
+    touch: NonNegativeFloat = 2.0
 
     def __post_init__(self) -> None:
         for name in ("iou_threshold", "covered"):

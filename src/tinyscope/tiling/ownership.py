@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
+from tinyscope.catalog import Share
 from tinyscope.ops.near import Near
 from tinyscope.ops.suppress import greedy, overlapping
 from tinyscope.tiling.found import Found, neighbours
@@ -28,9 +30,9 @@ class OwnershipMerge:
             is not for these.
     """
 
-    slack: float = 4.0
-    iou_threshold: float = 0.3
-    touch: float = 2.0
+    slack: NonNegativeFloat = 4.0
+    iou_threshold: Share = 0.3
+    touch: NonNegativeFloat = 2.0
 
     def __post_init__(self) -> None:
         if self.slack < 0:

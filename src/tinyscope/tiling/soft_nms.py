@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 
+from tinyscope.catalog import Share
 from tinyscope.ops.suppress import decay_scores
 from tinyscope.tiling.found import Found
 from tinyscope.tiling.seams import best_first, seam_pairs
@@ -25,10 +27,10 @@ class SoftNmsMerge:
         touch: A box this close to an inner border of its window counts as cut, pixels.
     """
 
-    sigma: float = 0.1
-    score_threshold: float = 0.05
-    covered: float = 0.6
-    touch: float = 2.0
+    sigma: PositiveFloat = 0.1
+    score_threshold: Share = 0.001
+    covered: Share = 0.6
+    touch: NonNegativeFloat = 2.0
 
     def __post_init__(self) -> None:
         if self.sigma <= 0:

@@ -165,3 +165,10 @@ def test_pictures_are_written_whole(tmp_path, name):
 def test_a_picture_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(DataError, match=r"absent/a\.png: the picture cannot be written"):
         save_picture(paint(BLACK, []), tmp_path / "absent" / "a.png")
+
+
+def test_boxes_outside_of_the_image_are_not_painted():
+    image = torch.zeros(3, 40, 40, dtype=torch.uint8)
+    outside = torch.tensor([[50.0, 5, 60, 15], [-20, -20, -5, -5]])
+    painted = paint(image, [Layer("far", outside, (255, 0, 0), ("0.9", "0.8"))], legend=False)
+    assert not np.asarray(painted).any()

@@ -29,7 +29,9 @@ class Finder(nn.Module):
         self.modes.append(self.training)
         return images
 
-    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Detections]:
+    def decode(
+        self, outputs: Tensor, sizes: Sequence[Size], score_threshold: float | None = None
+    ) -> list[Detections]:
         return [self._find(image[0, :h, :w]) for image, (h, w) in zip(outputs, sizes, strict=True)]
 
     def _find(self, image: Tensor) -> Detections:

@@ -15,7 +15,7 @@ from tinyscope.engine.evaluate import evaluate_files
 from tinyscope.engine.evaluate_model import evaluate_detector, evaluate_model
 from tinyscope.engine.images import find_images, read_ahead
 from tinyscope.engine.predict import predict
-from tinyscope.errors import DataError
+from tinyscope.errors import CheckpointError, DataError
 from tinyscope.formats.coco import read_annotations
 
 SCENES = {
@@ -242,3 +242,9 @@ def test_an_image_of_another_size_than_annotated_is_named(folder):
 
 def test_suffixes_are_those_of_files_that_can_be_read():
     assert {".jpg", ".png", ".tif", ".webp"} <= images_module.SUFFIXES
+
+
+def test_the_name_of_a_recipe_is_no_checkpoint(tmp_path):
+    # Its weights would be random, and nothing would be found without a word.
+    with pytest.raises(CheckpointError, match=r"quick/demo: no such checkpoint"):
+        predict("quick/demo", [tmp_path], tmp_path / "out")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from tinyscope.types import BACKGROUND, Priors
@@ -26,8 +27,8 @@ class CenterAssigner:
         nearest: An object that got no point takes the nearest one of its level that is free.
     """
 
-    radius: float = 1.5
-    range_factor: float = 4.0
+    radius: PositiveFloat = 1.5
+    range_factor: PositiveFloat = 4.0
     inside: bool = True
     nearest: bool = True
 
@@ -75,17 +76,25 @@ class CenterAssigner:
         owned = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
         owned[assigned[assigned >= 0]] = True
         poor = (~owned).nonzero()[:, 0]
-        if not len(poor):
-            return assigned
         assigned = assigned.clone()
-        low, high = self._ranges(priors)
         for rows in torch.split(poor, max(1, PAIRS // len(priors))):
-            half = (boxes[rows, 2:] - boxes[rows, :2]).amax(dim=1, keepdim=True) / 2
-            centers = (boxes[rows, :2] + boxes[rows, 2:]) / 2
-            distance = (priors.centers - centers[:, None]).abs().amax(dim=-1)
-            fits = (half >= low) & (half <= high) & (assigned == BACKGROUND)
-            distance = distance.masked_fill(~fits, torch.inf)
-            least, nearest = distance.min(dim=1)
-            found = least < torch.inf
-            assigned[nearest[found]] = rows[found]
+            # Where several want one point the last gets it; the others look again. Every round
+            # settles at least one, and few rounds are ever needed.
+            while len(rows):
+                nearest, found = self._nearest_free(priors, boxes[rows], assigned)
+                rows, nearest = rows[found], nearest[found]
+                assigned[nearest] = rows
+                rows = rows[assigned[nearest] != rows]
         return assigned
+
+    def _nearest_free(
+        self, priors: Priors, boxes: Tensor, assigned: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The nearest background point of the level of each box, and whether there is one."""
+        low, high = self._ranges(priors)
+        half = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True) / 2
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        distance = (priors.centers - centers[:, None]).abs().amax(dim=-1)
+        fits = (half >= low) & (half <= high) & (assigned == BACKGROUND)
+        least, nearest = distance.masked_fill(~fits, torch.inf).min(dim=1)
+        return nearest, least < torch.inf

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tinyscope.catalog import Share
 from tinyscope.ops.boxes import overlaps
 from tinyscope.types import BACKGROUND, IGNORED, Priors
 
@@ -25,9 +26,9 @@ class MaxIouAssigner:
             wins. None: no such rescue.
     """
 
-    positive: float = 0.5
-    negative: float = 0.4
-    rescue: float | None = 0.0
+    positive: Share = 0.5
+    negative: Share = 0.4
+    rescue: Share | None = 0.0
 
     def __post_init__(self) -> None:
         if self.negative > self.positive:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int64
+from pydantic import PositiveInt
 from torch import Tensor
 
+from tinyscope.catalog import Share
 from tinyscope.types import BACKGROUND, Matches, Target
 
 
@@ -16,8 +18,8 @@ class RandomSampler:
     Draws from torch's generator, which the training loop seeds at every step.
     """
 
-    count: int = 256
-    positive_fraction: float = 0.5
+    count: PositiveInt = 256
+    positive_fraction: Share = 0.5
 
     def __call__(self, assigned: Int64[Tensor, "p"], target: Target) -> Matches:
         """`assigned` holds rows of `target`."""
