@@ -227,7 +227,7 @@ def test_a_detector_is_scored_in_the_mode_that_it_was_in(folder):
 
 
 def test_a_checkpoint_is_scored_by_the_names_of_its_classes(folder, monkeypatch):
-    monkeypatch.setattr("tinyscope.engine.evaluate_model.load", lambda path: finder())
+    monkeypatch.setattr("tinyscope.engine.evaluate_model.load_trained", lambda path: finder())
     result = evaluate_model("best.ckpt", folder / "truth.json", protocol="coco", tile=40, overlap=9)
     assert result["AP"] == pytest.approx(1.0)
     assert result.stamp["checkpoint"] == "best.ckpt"
