@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -22,6 +22,14 @@ from pydantic_core import ErrorDetails
 from tinyscope.errors import SettingsError
 
 M = TypeVar("M", bound=BaseModel)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""Type of an option between 0 and 1, both included: a share, a score, an overlap.
+
+Checked, as pydantic's PositiveInt and its kin are, where a recipe is read.
+"""
+Probability = Annotated[float, Field(gt=0, lt=1)]
+"""Type of an option whose log-odds are taken."""
 
 
 class Table:

@@ -7,6 +7,8 @@ arXiv:2303.11267, Table 4.
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from tinyscope.nn.backbones.staged import Block, StagedNetwork
 from tinyscope.nn.blocks import Kernel, Norm
 
@@ -20,14 +22,14 @@ class BottomHeavyResNet(StagedNetwork):
 
     def __init__(
         self,
-        blocks: Sequence[int] = (7, 6, 2, 1),
+        blocks: Sequence[PositiveInt] = (7, 6, 2, 1),
         *,
         block: Block = "bottleneck",
-        width: int = 64,
-        stem_width: int | None = None,
-        strides: Sequence[int] | None = None,
+        width: PositiveInt = 64,
+        stem_width: PositiveInt | None = None,
+        strides: Sequence[PositiveInt] | None = None,
         norm: Norm = "batch",
-        groups: int = 32,
+        groups: PositiveInt = 32,
         norm_eval: bool = False,
         norm_affine: bool = True,
         frozen_stages: int = -1,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import PositiveInt
+
 from tinyscope.nn.backbones.staged import Block, StagedNetwork
 from tinyscope.nn.blocks import Kernel, Norm
 
@@ -22,10 +24,10 @@ class ResNet(StagedNetwork):
         self,
         depth: Literal[18, 34, 50, 101] = 50,
         *,
-        width: int = 64,
-        strides: Sequence[int] | None = None,
+        width: PositiveInt = 64,
+        strides: Sequence[PositiveInt] | None = None,
         norm: Norm = "batch",
-        groups: int = 32,
+        groups: PositiveInt = 32,
         norm_eval: bool = False,
         norm_affine: bool = True,
         frozen_stages: int = -1,

@@ -7,6 +7,7 @@ from typing import Any
 import timm
 import torch
 from jaxtyping import Float
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from tinyscope.errors import SettingsError
@@ -31,7 +32,7 @@ class TimmBackbone(nn.Module):
         self,
         model: str,
         *,
-        strides: Sequence[int] | None = None,
+        strides: Sequence[PositiveInt] | None = None,
         weights: Path | None = None,
     ) -> None:
         super().__init__()

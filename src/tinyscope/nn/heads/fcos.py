@@ -5,9 +5,11 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinyscope.catalog import Probability, Share
 from tinyscope.nn.heads.classify import focal_classification, positives
 from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
 from tinyscope.ops.boxes import paired_overlaps
@@ -41,14 +43,14 @@ class FcosHead(nn.Module):
         strides: Sequence[int],
         classes: int,
         *,
-        depth: int = 4,
+        depth: NonNegativeInt = 4,
         norm: HeadNorm = "group",
-        prior_probability: float = 0.01,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
+        prior_probability: Probability = 0.01,
+        alpha: Share = 0.25,
+        gamma: NonNegativeFloat = 2.0,
         box_loss: Literal["giou", "diou"] = "giou",
         quality: Literal["center", "iou"] = "center",
-        box_weight: float = 1.0,
+        box_weight: NonNegativeFloat = 1.0,
         box_bias: float = 1.0,
     ) -> None:
         super().__init__()

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
+from tinyscope.catalog import Probability, Share
 from tinyscope.nn.heads.classify import focal_classification, positives
 from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
 from tinyscope.ops.distributed import shared_count
@@ -37,14 +39,14 @@ class RetinaHead(nn.Module):
         classes: int,
         priors_per_cell: int,
         *,
-        depth: int = 4,
+        depth: NonNegativeInt = 4,
         norm: HeadNorm = "none",
-        prior_probability: float = 0.01,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
+        prior_probability: Probability = 0.01,
+        alpha: Share = 0.25,
+        gamma: NonNegativeFloat = 2.0,
         box_loss: BoxLoss = "l1",
-        beta: float = 1 / 9,
-        box_weight: float = 1.0,
+        beta: PositiveFloat = 1 / 9,
+        box_weight: NonNegativeFloat = 1.0,
     ) -> None:
         super().__init__()
         self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,7 +31,7 @@ class RpnHead(nn.Module):
         priors_per_cell: int,
         *,
         box_loss: BoxLoss = "l1",
-        beta: float = 1 / 9,
+        beta: PositiveFloat = 1 / 9,
     ) -> None:
         super().__init__()
         self.box_loss, self.beta = box_loss, beta

@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,10 +31,10 @@ class TwoFcHead(nn.Module):
         classes: int,
         pool: int,
         *,
-        width: int = 1024,
+        width: PositiveInt = 1024,
         per_class: bool = True,
         box_loss: Literal["l1", "smooth_l1"] = "l1",
-        beta: float = 1.0,
+        beta: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
         self.classes, self.per_class = classes, per_class

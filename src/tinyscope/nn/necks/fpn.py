@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -43,13 +44,13 @@ class FPN(nn.Module):
         in_channels: Sequence[int],
         in_strides: Sequence[int],
         *,
-        channels: int = 256,
-        finest: int | None = None,
-        coarsest: int | None = None,
+        channels: PositiveInt = 256,
+        finest: PositiveInt | None = None,
+        coarsest: PositiveInt | None = None,
         extra: Extra = "subsample",
         extra_relu: bool = True,
         norm: Norm | None = None,
-        groups: int = 32,
+        groups: PositiveInt = 32,
         upsample: Literal["nearest", "bilinear"] = "nearest",
     ) -> None:
         super().__init__()
