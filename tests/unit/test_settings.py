@@ -139,6 +139,56 @@ def test_an_error_starts_with_the_path_of_the_key(values, words):
         recipe_from(values)
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "value", "allowed"),
+    [
+        (DENSE, "nms", 7, "less than or equal to 1"),
+        (DENSE, "candidates", -1, "greater than 0"),
+        (DENSE, "score_threshold", 2, "less than or equal to 1"),
+        (DENSE, "limit", -5, "greater than 0"),
+        (DENSE, "ignore_threshold", -0.1, "greater than or equal to 0"),
+        (DENSE, "std", [0, 1, 1], "greater than 0"),
+        (DENSE, "backbone.width", 0, "greater than 0"),
+        (DENSE, "neck.channels", 0, "greater than 0"),
+        (DENSE, "neck.coarsest", -8, "greater than 0"),
+        (DENSE, "head.depth", -1, "greater than or equal to 0"),
+        (DENSE, "head.prior_probability", 0, "greater than 0"),
+        (DENSE, "head.gamma", -1, "greater than or equal to 0"),
+        (DENSE, "priors.side", 0, "greater than 0"),
+        (DENSE, "assigner.radius", -1, "greater than 0"),
+        (TWO_STAGE, "rpn.train_before", 0, "greater than 0"),
+        (TWO_STAGE, "rpn.min_side", -1, "greater than or equal to 0"),
+        (TWO_STAGE, "rpn.head.beta", 0, "greater than 0"),
+        (TWO_STAGE, "rpn.priors.octaves", 0, "greater than 0"),
+        (TWO_STAGE, "rpn.priors.ratios", [1, -1], "greater than 0"),
+        (TWO_STAGE, "rpn.assigner.positive", 1.5, "less than or equal to 1"),
+        (TWO_STAGE, "rpn.assigner.rescue", -1, "greater than or equal to 0"),
+        (TWO_STAGE, "rpn.sampler.count", 0, "greater than 0"),
+        (TWO_STAGE, "rpn.coder.max_ratio", 1, "greater than 1"),
+        (TWO_STAGE, "roi.pool", 0, "greater than 0"),
+        (TWO_STAGE, "roi.head.width", -1, "greater than 0"),
+        (TWO_STAGE, "roi.sampler.positive_fraction", 2, "less than or equal to 1"),
+        (TWO_STAGE, "roi.coder.stds", [1, 1, 1, 0], "greater than 0"),
+    ],
+)
+def test_an_option_out_of_its_range_is_refused_with_its_key(model, key, value, allowed):
+    values = recipes.apply(recipe(model=model), f"model.{key}={value}")
+    with pytest.raises(SettingsError, match=rf"^model\.{key}[.0-9]*: got .*; must be {allowed}"):
+        recipe_from(values)
+
+
+@pytest.mark.parametrize("name", ["fit", "scale"])
+def test_a_transform_has_ranges_too(name):
+    with pytest.raises(SettingsError, match=r"^data\.transforms\.0\.min_side: got -1"):
+        recipe_from(recipe(data={"transforms": [{"name": name, "min_side": -1}]}))
+
+
+@pytest.mark.parametrize("key", ["iou_threshold", "covered", "touch"])
+def test_a_merge_has_ranges_too(key):
+    with pytest.raises(SettingsError, match=rf"^predict\.merge\.{key}: got -1"):
+        recipe_from(recipe(predict={"merge": {"name": "nms", key: -1}}))
+
+
 @pytest.mark.parametrize("key", ["source", "expected", "model", "train"])
 def test_what_every_recipe_must_say_is_asked_for(key):
     values = recipe()

@@ -1,6 +1,5 @@
 """From raw outputs of all priors to the few that suppression has to look at."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -31,7 +30,7 @@ def best_pairs(
     Returns:
         Prior, label and score of each pair.
     """
-    floor = math.log(threshold / (1 - threshold)) if threshold > 0 else -math.inf
+    floor = float(torch.tensor(threshold, dtype=torch.float64).logit())  # infinite at 0 and 1
     found = []
     for span in spans:
         prior, label = (logits[span] > floor).nonzero(as_tuple=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import NonNegativeFloat
 
 from tinyscope.data.resize import resized, scaled_size
 from tinyscope.types import Sample
@@ -18,7 +19,7 @@ class Fit:
 
     short: Sequence[int] = (800,)
     long: int = 1333
-    min_side: float = 1.0
+    min_side: NonNegativeFloat = 1.0
 
     def __post_init__(self) -> None:
         if not self.short or min(self.short) < 1:

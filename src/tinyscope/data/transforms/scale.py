@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import NonNegativeFloat
 
 from tinyscope.data.checks import check_share
 from tinyscope.data.resize import resized, scaled_size
@@ -23,7 +24,7 @@ class Scale:
     smallest: float = 1.0
     largest: float = 2.0
     probability: float = 1.0
-    min_side: float = 1.0
+    min_side: NonNegativeFloat = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest <= self.largest:
