@@ -7,7 +7,7 @@ import typer
 
 
 def synthetic(
-    out: Annotated[Path, typer.Argument(help="Folder to write; made if absent.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
     train: Annotated[int, typer.Option(min=1, help="Images to train on.")] = 200,
     val: Annotated[int, typer.Option(min=1, help="Images to validate on.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal files.")] = 0,

@@ -156,6 +156,36 @@ def test_the_cache_lies_in_the_users_cache_folder(tmp_path, monkeypatch):
     assert synthetic(images=1, size=SIZE).path(0).is_relative_to(tmp_path / "tinyscope")
 
 
+def test_what_is_there_already_is_not_overwritten(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "train.json").write_text("mine")
+    with pytest.raises(DataError, match=r"is not empty.*name a new folder"):
+        write_synthetic(tmp_path, {"train": 1}, size=SIZE)
+    assert content(tmp_path).keys() == {"annotations/train.json"}
+    whole = tmp_path / "whole"
+    write_synthetic(whole, {"train": 1}, size=SIZE)
+    with pytest.raises(DataError, match="is not empty"):
+        write_synthetic(whole, {"train": 1}, seed=1, size=SIZE)
+
+
+def test_writing_that_was_broken_off_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    counts = {"train": 2, "val": 2}
+    write_synthetic(tmp_path / "whole", counts, size=SIZE)
+
+    def fail_at(seed, split, number, size):
+        if (split, number) == ("val", 1):
+            raise KeyboardInterrupt
+        return picture(seed, split, number, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tinyscope.data.synthetic.write.picture", fail_at)
+        with pytest.raises(KeyboardInterrupt):
+            write_synthetic(tmp_path / "parts", counts, size=SIZE)
+    assert not list((tmp_path / "parts").rglob("*.json"))
+    write_synthetic(tmp_path / "parts", counts, size=SIZE)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
 def test_wrong_arguments_and_places_are_named(tmp_path):
     with pytest.raises(SettingsError, match=r"one or more in every split, got .'train': 0"):
         write_synthetic(tmp_path, {"train": 0})

@@ -20,6 +20,9 @@ from tinyscope.types import Size
 VERSION = 1
 """Raised when the pictures of a seed change, so that no older ones are taken from the cache."""
 
+UNFINISHED = ".unfinished"
+"""Stands in a folder from the first image to the last annotation file."""
+
 
 def write_synthetic(
     folder: Path,
@@ -29,17 +32,18 @@ def write_synthetic(
 ) -> dict[str, Annotations]:
     """Writes images/SPLIT/*.png and annotations/SPLIT.json; equal arguments give equal bytes.
 
-    The first pictures of a larger set are those of a smaller one.
+    The first pictures of a larger set are those of a smaller one. Annotations are written when
+    all images are there, so that a set that was broken off is not taken for a whole one.
 
     Args:
-        folder: Where to; made if it is not there.
+        folder: Where to; a new or empty one, or one in which writing was broken off.
         images: How many of each split; 200 to train and 50 to validate by default.
         seed: Other seeds give other pictures.
         size: Mean height and width; pictures have 0.75 to 1.25 times as much.
 
     Raises:
         SettingsError: A count or the size cannot be right.
-        DataError: The folder cannot be written.
+        DataError: The folder holds something, or cannot be written.
     """
     counts = {"train": 200, "val": 50} if images is None else images
     if not counts or min(counts.values()) < 1:
@@ -47,7 +51,14 @@ def write_synthetic(
     if min(size) < 64:
         raise SettingsError(f"size must be 64 pixels or more in height and width, got {size}")
     try:
-        return {split: _write(folder, split, n, seed, size) for split, n in counts.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        _begin(folder)
+        made = {split: _images(folder, split, n, seed, size) for split, n in counts.items()}
+        (folder / "annotations").mkdir(exist_ok=True)
+        for split, annotations in made.items():
+            coco.write_annotations(annotations, folder / "annotations" / f"{split}.json")
+        (folder / UNFINISHED).unlink()
+        return made
     except OSError as error:
         raise DataError(
             f"{folder}: the synthetic data set cannot be written: {error.strerror or error}; "
@@ -90,9 +101,23 @@ def synthetic(
     return coco.read_annotations(folder / "annotations" / f"{split}.json", folder / "images")
 
 
-def _write(folder: Path, split: str, count: int, seed: int, size: Size) -> Annotations:
+def _begin(folder: Path) -> None:
+    """Marks the folder as ours.
+
+    Raises:
+        DataError: It holds something that we have not begun, which would be lost.
+    """
+    mark = folder / UNFINISHED
+    if not mark.exists() and any(folder.iterdir()):
+        raise DataError(
+            f"{folder}: is not empty, and what it holds might be overwritten; name a new folder, "
+            "or remove this one if it is an older synthetic data set"
+        )
+    mark.touch()
+
+
+def _images(folder: Path, split: str, count: int, seed: int, size: Size) -> Annotations:
     (folder / "images" / split).mkdir(parents=True, exist_ok=True)
-    (folder / "annotations").mkdir(exist_ok=True)
     files, pictures = [], []
     for number in range(count):
         made = picture(seed, split, number, size)
@@ -101,7 +126,7 @@ def _write(folder: Path, split: str, count: int, seed: int, size: Size) -> Annot
         Image.fromarray(made.image).save(folder / "images" / files[-1], compress_level=1)
         pictures.append((made.image.shape[:2], made.boxes, made.labels, made.ignore))
     sizes, boxes, labels, ignore = zip(*pictures, strict=True)
-    annotations = assemble(
+    return assemble(
         folder / "images",
         NAMES,
         files,
@@ -111,8 +136,6 @@ def _write(folder: Path, split: str, count: int, seed: int, size: Size) -> Annot
         np.concatenate(labels),
         np.concatenate(ignore),
     )
-    coco.write_annotations(annotations, folder / "annotations" / f"{split}.json")
-    return annotations
 
 
 def _move(part: Path, folder: Path) -> None:
