@@ -43,9 +43,16 @@ RECIPE = {
 
 
 def small_recipe(**train: object) -> Recipe:
-    norm = train.pop("norm", "batch")
+    norm, head = train.pop("norm", "batch"), train.pop("head", "retina")
     values = json.loads(json.dumps(RECIPE))
     values["train"] |= train
+    if head == "fcos":
+        values["model"] |= {
+            "head": {"name": "fcos", "depth": 1, "quality": "center"},
+            "priors": {"name": "points"},
+            "assigner": {"name": "center"},
+            "coder": {"name": "distance"},
+        }
     if norm == "group":
         values["model"]["backbone"] |= {"norm": "group", "groups": 4}
         values["model"]["sampler"] = {"name": "all"}

@@ -18,12 +18,14 @@ pytestmark = pytest.mark.slow
 CHANGES = {"norm": "group", "precision": "32", "steps": 8, "evaluate_every": 4}
 
 
-def test_two_processes_equal_one(tmp_path):
+@pytest.mark.parametrize("head", ["retina", "fcos"])  # the latter weights its box loss
+def test_two_processes_equal_one(tmp_path, head):
+    changes = {**CHANGES, "head": head}
     data = str(write_data(tmp_path / "data"))
-    run(data, str(tmp_path / "one"), **CHANGES)
+    run(data, str(tmp_path / "one"), **changes)
     script = Path(__file__).parent / "small_run.py"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    arguments = [str(script), data, str(tmp_path / "two"), json.dumps(CHANGES)]
+    arguments = [str(script), data, str(tmp_path / "two"), json.dumps(changes)]
     done = subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "2 process(es)" in done.stdout

@@ -210,7 +210,9 @@ class Loop:
         if not all(map(math.isfinite, means)) or not (scaled or math.isfinite(size)):
             self.close()
             own = [dict(zip(names, row.tolist(), strict=True)) for row in rows]
-            refuse(self.folder, state.done + 1, self.fabric.global_rank, share, own, size)
+            over_all = dict(zip(names, means, strict=True))
+            rank = self.fabric.global_rank
+            refuse(self.folder, state.done + 1, rank, share, own, over_all, size)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if state.average:

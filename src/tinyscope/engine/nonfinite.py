@@ -19,9 +19,12 @@ def refuse(
     rank: int,
     batches: Sequence[Batch],
     losses: Sequence[Mapping[str, float]],
+    means: Mapping[str, float],
     gradient_norm: float,
 ) -> NoReturn:
     """Writes nonfinite.json and raises; called before the step has changed any weight.
+
+    A process whose own numbers are finite writes nothing where another one's losses are not.
 
     Args:
         folder: Of the run.
@@ -29,6 +32,7 @@ def refuse(
         rank: Of this process; others than the first write nonfinite-RANK.json.
         batches: Of the step, in this process.
         losses: Of each of them.
+        means: Of the losses over all batches and processes.
         gradient_norm: Over all of them.
 
     Raises:
@@ -40,6 +44,12 @@ def refuse(
         for name, value in row.items()
         if not math.isfinite(value)
     ]
+    elsewhere = [name for name, value in means.items() if not math.isfinite(value)]
+    if elsewhere and not offending:
+        raise TrainingError(
+            f"step {step}: {elsewhere[0]} is not finite in another process, which names the files "
+            f"of its batch in a nonfinite*.json in {folder}; {_remedy(folder)}"
+        )
     # Finite losses can have gradients that are not; then any image of the step may be the cause.
     batch, row, term = offending[0] if offending else (batches[-1], losses[-1], GRADIENT)
     value = row.get(term, gradient_norm)
@@ -54,7 +64,12 @@ def refuse(
     path = folder / (f"nonfinite-{rank}.json" if rank else "nonfinite.json")
     write_text_atomically(path, json.dumps(record, indent=1))
     raise TrainingError(
-        f"step {step}: {term} is {value}; the files of its batch are in {path}, and "
+        f"step {step}: {term} is {value}; the files of its batch are in {path}; {_remedy(folder)}"
+    )
+
+
+def _remedy(folder: Path) -> str:
+    return (
         f"{folder / 'last.ckpt'} is from before it; look at these images, or set "
         "train.learning_rate lower, train.warmup_steps higher or train.precision=32"
     )
