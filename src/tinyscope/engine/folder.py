@@ -15,7 +15,8 @@ from tinyscope.errors import SettingsError, TrainingError
 from tinyscope.formats.atomic import write_text_atomically
 
 FREE_TO_CHANGE = ("data.workers", "data.train", "data.val", "source", "expected")
-"""Settings that a resumed run may have otherwise; the data are compared by their content."""
+"""Settings, with all below them, that a resumed run may have otherwise; the data are compared by
+their content."""
 
 
 def prepare_run(folder: Path, resume: bool) -> None:
@@ -59,9 +60,7 @@ def check_same_run(checkpoint: Checkpoint, now: Identity) -> None:
     """
     then, here = dict(_leaves(checkpoint.recipe)), dict(_leaves(now.recipe))
     differing = [
-        key
-        for key in {**then, **here}
-        if then.get(key) != here.get(key) and not key.startswith(FREE_TO_CHANGE)
+        key for key in {**then, **here} if then.get(key) != here.get(key) and not _is_free(key)
     ]
     if differing:
         shown = "; ".join(f"{k}: {then.get(k)} then, {here.get(k)} now" for k in differing[:4])
@@ -79,6 +78,10 @@ def check_same_run(checkpoint: Checkpoint, now: Identity) -> None:
             "the training set is not the one that the run was started with: its annotations "
             "differ; give that one, or start a new run with another --out"
         )
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
 
 
 def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

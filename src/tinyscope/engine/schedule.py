@@ -25,7 +25,8 @@ class Schedule:
         floor: Factor that `cosine` and `restart` end at.
 
     Raises:
-        SettingsError: Milestones do not increase or lie outside of the run.
+        SettingsError: Milestones do not increase or lie outside of the run, or the warm-up would
+            not end in it.
     """
 
     shape: Shape
@@ -37,6 +38,12 @@ class Schedule:
     floor: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.warmup_steps and self.warmup_steps >= self.steps:
+            raise SettingsError(
+                f"train.warmup_steps: {self.warmup_steps} must be less than the {self.steps} steps "
+                f"of the run, which would never reach its learning rate; set it to "
+                f"{self.steps // 10} or so"
+            )
         edges = [m * self.steps if m < 1 else m for m in self.milestones]
         used = self.shape in ("multistep", "restart")
         if used and (edges != sorted(set(edges)) or any(not 0 < e < self.steps for e in edges)):

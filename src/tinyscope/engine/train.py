@@ -1,7 +1,7 @@
 """Trains a detector on a data set: opens what the recipe names and lets the loop run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from tinyscope.catalog import plain
 from tinyscope.data.batches import Loader, loader
+from tinyscope.data.names import shared_images
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.devices import in_first_process, open_fabric
@@ -87,8 +88,36 @@ def train(
         write_text_atomically(folder / "recipe.yaml", chosen.to_yaml())
     with repeatable(fabric.device), stop_signals() as stop:
         loop = Loop(fabric, precision, detector, plan, folder, checkpoint)
+        for line in _about(annotations, validation, detector, fabric.is_global_zero):
+            loop.display.say(line)
         loop.run(stop)
     return Run(folder, folder / "best.ckpt", loop.state.progress.scores, loop.state.done)
+
+
+def _about(
+    train: Annotations, validation: Annotations | None, detector: nn.Module, first: bool
+) -> Iterator[str]:
+    """What is trained on what, and what of it a user may not have meant."""
+    if not first:  # others say nothing and need not look through the files
+        return
+    objects = len(train.boxes) - int(train.ignore.sum())
+    parameters = sum(p.numel() for p in detector.parameters())
+    yield (
+        f"{len(train)} images with {objects} objects of {len(train.names)} classes "
+        f"({', '.join(train.names)}); {parameters / 1e6:.2f} million parameters"
+    )
+    if not objects:
+        yield "warning: there are no objects to learn from"
+    if validation is None:
+        yield (
+            "there is no validation set: nothing is evaluated, and best.ckpt holds the latest "
+            "weights; name one with data.val_split or data.val"
+        )
+    elif shared := shared_images(train, validation):
+        yield (
+            f"warning: {shared} of the {len(validation)} images to evaluate on are trained on as "
+            "well; scores will be too high"
+        )
 
 
 def _plan(

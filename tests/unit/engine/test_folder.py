@@ -51,6 +51,13 @@ def test_the_same_settings_and_data_may_go_on():
     check_same_run(checkpoint(), Identity(moved, ("car",), "abc"))
 
 
+def test_other_splits_are_other_settings():
+    # Their names begin as those of the places of the data do.
+    data = RECIPE["data"] | {"val_split": "test"}
+    with pytest.raises(SettingsError, match=r"data\.val_split: None then, .test. now"):
+        check_same_run(checkpoint(), Identity({**RECIPE, "data": data}, ("car",), "abc"))
+
+
 def test_other_settings_classes_or_data_may_not():
     other = {**RECIPE, "train": {"steps": 6, "milestones": [0.5], "ema": 0.9}}
     with pytest.raises(

@@ -51,6 +51,13 @@ def test_a_run_of_one_step_has_a_schedule():
     assert [Schedule(shape, 1, (0.67, 0.92))(0) for shape in SHAPES] == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("warmup_steps", [60, 500])
+def test_a_warm_up_ends_within_the_run(warmup_steps):
+    with pytest.raises(SettingsError, match=r"train\.warmup_steps: .* less than the 60 .* to 6 or"):
+        Schedule("constant", 60, warmup_steps=warmup_steps)
+    assert Schedule("constant", 60, warmup_steps=59)(59) == 1
+
+
 @pytest.mark.parametrize("milestones", [(0.9, 0.5), (50.0, 50.0), (100.0,), (0.5, 120.0), (0.0,)])
 def test_milestones_out_of_order_or_place_are_refused(milestones):
     with pytest.raises(SettingsError, match=r"train\.milestones: .* inside the 100 steps"):
