@@ -49,15 +49,16 @@ def report(run: str | Path, data: str | Path | None = None) -> Path:
     became = outcomes(truth, found, score=score)
     hit = became.counted & became.found
     sizes = size_chart(truth.sides[hit], truth.sides[became.missed])
+    at = f", at score {score:.2f}" if hit.any() else ""
     content = page(
         Report(
             title=f"tinyscope: {folder.name}",
-            summary=tuple(_summary(result, truth, score)),
+            summary=tuple(_summary(result, truth)),
             scores=dict(_scores(result)),
             charts=[
                 *_curves(folder),
                 _precision(result),
-                Chart(f"Sizes of objects, at score {score:.2f}", sizes),
+                Chart(f"Sizes of objects{at}", sizes),
             ],
             gallery=gallery(truth, found, became),
             lost=_lost(folder),
@@ -70,16 +71,12 @@ def report(run: str | Path, data: str | Path | None = None) -> Path:
     return path
 
 
-def _summary(result: Result, truth: Annotations, score: float) -> Iterator[str]:
-    counts = result.counts(score)
+def _summary(result: Result, truth: Annotations) -> Iterator[str]:
     yield (
         f"{len(truth)} images, {result.objects()} objects of {len(truth.names)} classes: "
         f"{', '.join(truth.names)}."
     )
-    yield (
-        f"AP50 {result['AP50']:.3f}, AP {result['AP']:.3f}. At score {score:.2f}, where F1 is "
-        f"largest: {counts.found} found, {counts.missed} missed, {counts.false} false."
-    )
+    yield f"AP50 {result['AP50']:.3f}, AP {result['AP']:.3f}; {result.outcome}."
 
 
 def _scores(result: Result) -> Iterator[tuple[str, Table]]:

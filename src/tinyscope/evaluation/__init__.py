@@ -1,6 +1,6 @@
 """Detections and truth to numbers, by the protocol of each benchmark."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinyscope.catalog import Table
@@ -16,7 +16,21 @@ PROTOCOLS = Table(
     },
 )
 
-__all__ = ["PROTOCOLS", "Counts", "Curves", "Result", "Scores", "evaluate"]
+__all__ = ["PROTOCOLS", "Counts", "Curves", "Result", "Scores", "evaluate", "protocol_of"]
+
+Rules = Callable[[Annotations, DetectionTable], Result]
+"""Truth and detections to numbers."""
+
+
+def protocol_of(protocol: Mapping[str, Any] | str) -> Rules:
+    """The protocol of a name, or of a name and options.
+
+    Raises:
+        SettingsError: The protocol or one of its options is unknown or wrong.
+    """
+    options = {"name": protocol} if isinstance(protocol, str) else protocol
+    rules: Rules = PROTOCOLS.build(options, "evaluate.protocol")
+    return rules
 
 
 def evaluate(
@@ -27,6 +41,4 @@ def evaluate(
     Raises:
         SettingsError: The protocol or one of its options is unknown or wrong.
     """
-    options = {"name": protocol} if isinstance(protocol, str) else protocol
-    result: Result = PROTOCOLS.build(options, "evaluate.protocol")(truth, found)
-    return result
+    return protocol_of(protocol)(truth, found)

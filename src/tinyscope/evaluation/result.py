@@ -106,8 +106,7 @@ class Result(Mapping[str, float]):
     @property
     def table(self) -> str:
         """The main numbers by size and by class, and the counts at the score of the best F1."""
-        stamp, best = self.stamp, self.best_score()
-        counts = self.counts(best)
+        stamp = self.stamp
         precision = ["AP", *(threshold_name("AP", self.thresholds[t]) for t in self.shown)]
         recall = [f"AR@{limit}" for limit in self.limits]
         parts = [
@@ -119,11 +118,22 @@ class Result(Mapping[str, float]):
             parts.append(aligned([[name, text(value)] for name, value in self.extra.items()]))
         if len(self.names) > 1:
             parts.append(by_class(self.per_class, [*precision, recall[-1]]))
-        parts.append(
+        parts.append(self.outcome)
+        return "\n\n".join(parts)
+
+    @property
+    def outcome(self) -> str:
+        """What is found, missed and false at the score of the best F1, where there is one."""
+        best = self.best_score()
+        counts = self.counts(best)
+        if not self.stamp["detections"]:
+            return f"there are no detections: {counts.missed} missed"
+        if not counts.found:
+            return f"nothing is found at any score: {counts.missed} missed, {counts.false} false"
+        return (
             f"at the score of the best F1, {best:.2f}: {counts.found} found, "
             f"{counts.missed} missed, {counts.false} false (F1 {counts.f1:.3f})"
         )
-        return "\n\n".join(parts)
 
     def objects(self, name: str | None = None, size: str | None = None) -> int:
         """How many objects there are to find; of all classes and sizes where not said."""

@@ -66,6 +66,14 @@ def test_the_table_shows_sizes_classes_counts_and_a_dash_for_nothing_to_score() 
     assert lines[-1].startswith("at the score of the best F1, 0.71: 1 found, 2 missed, 1 false")
 
 
+def test_the_table_names_no_best_score_where_nothing_is_found() -> None:
+    truth = truth_of([(0, 0, A)])
+    nothing = evaluate(truth, found_of([]), "tiny")
+    assert nothing.table.endswith("\n\nthere are no detections: 1 missed")
+    far = evaluate(truth, found_of([(0, 0, FAR, 0.5)]), "tiny")
+    assert far.outcome == "nothing is found at any score: 1 missed, 1 false"
+
+
 def test_json_holds_stamp_numbers_and_curves() -> None:
     result = example().stamped(truth="t.json")
     content = json.loads(result.to_json())
