@@ -68,8 +68,8 @@ class Conversion:
 
 
 def convert(
-    source: Path,
-    target: Path,
+    source: str | Path,
+    target: str | Path,
     to: Layout = "coco",
     *,
     splits: Sequence[str] | None = None,
@@ -96,6 +96,7 @@ def convert(
         DataError: The source is malformed, the target is not empty or cannot be written, or two
             images would get one name.
     """
+    source, target = Path(source), Path(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: is not an empty folder; name a new one to convert into")
     chosen = _splits(source) if splits is None else tuple(splits)

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinyscope.evaluation import Result, evaluate
+from tinyscope.evaluation import Result, protocol_of
 from tinyscope.formats.coco import read_annotations, read_detections
 
 
 def evaluate_files(
-    truth: Path, detections: Path, protocol: Mapping[str, Any] | str = "coco"
+    truth: str | Path,
+    detections: str | Path,
+    protocol: Mapping[str, Any] | str = "coco",
 ) -> Result:
     """Scores a COCO results list against a COCO annotation file.
 
@@ -22,7 +24,7 @@ def evaluate_files(
         DataError: A file is missing, malformed or does not fit the other one.
         SettingsError: The protocol or one of its options is unknown or wrong.
     """
+    rules = protocol_of(protocol)  # a wrong one before large files are read
     annotations = read_annotations(Path(truth))
     found = read_detections(Path(detections), annotations)
-    result = evaluate(annotations, found, protocol)
-    return result.stamped(truth=str(truth), found=str(detections))
+    return rules(annotations, found).stamped(truth=str(truth), found=str(detections))

@@ -9,11 +9,11 @@ from torch import nn
 
 from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load_trained
-from tinyscope.engine.images import read_ahead
+from tinyscope.engine.images import check_size, read_ahead
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.sources import locate_splits
 from tinyscope.errors import DataError
-from tinyscope.evaluation import Result, evaluate
+from tinyscope.evaluation import Result, evaluate, protocol_of
 from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.settings import Recipe
 from tinyscope.types import Detections
@@ -66,10 +66,12 @@ def evaluate_model(
         DataError: The data set cannot be read, or has a class that the detector does not know.
         SettingsError: The protocol or a setting is unknown or wrong.
     """
+    given = None if protocol is None else protocol_of(protocol)  # wrong ones before all else
     detector = load_trained(checkpoint)
+    rules = given or protocol_of(detector.recipe.evaluate.protocol)
     annotations = in_order_of(locate_splits(Path(data), split), detector.names, str(checkpoint))
     found = find_all(detector.predictor(**settings), annotations)
-    result = evaluate(annotations, found, protocol or detector.recipe.evaluate.protocol)
+    result = rules(annotations, found)
     return result.stamped(checkpoint=str(checkpoint), data=str(data), split=split)
 
 
@@ -84,12 +86,7 @@ def find_all(predictor: Predictor, annotations: Annotations) -> DetectionTable:
     for position, (path, image) in enumerate(read_ahead(paths)):
         if isinstance(image, DataError):
             raise image
-        height, width = (int(side) for side in annotations.sizes[position])
-        if (height, width) not in ((0, 0), tuple(image.shape[-2:])):
-            raise DataError(
-                f"image {path} is {image.shape[-1]} x {image.shape[-2]} pixels (upright), but its "
-                f"annotations say {width} x {height}; they belong to another version of the file"
-            )
+        check_size(path, image, annotations.sizes[position].tolist())
         tables.append(as_table(predictor(image), position))
     return DetectionTable.concatenate(tables)
 

@@ -10,11 +10,7 @@ from torch import Tensor
 
 from tinyscope.data.images import read_image
 from tinyscope.errors import DataError
-
-SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
-"""Files of a folder that are taken for images; a file that is named is one whatever its suffix."""
+from tinyscope.formats.files import IMAGE_SUFFIXES
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
@@ -36,9 +32,9 @@ def _find(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         if not below:
-            shown = " ".join(sorted(SUFFIXES))
+            shown = " ".join(sorted(IMAGE_SUFFIXES))
             raise DataError(f"folder {path}: holds no images ({shown}); check the path")
         return below
     if not glob.has_magic(str(path)):
@@ -65,6 +61,20 @@ def read_ahead(
             waiting = following
         if waiting:
             yield _outcome(*waiting)
+
+
+def check_size(path: Path, image: Tensor, stated: Sequence[int]) -> None:
+    """That an image is of the size (height, width) that its annotations state; 0 0 states none.
+
+    Raises:
+        DataError: It is not.
+    """
+    height, width = (int(side) for side in stated)
+    if (height, width) not in ((0, 0), tuple(image.shape[-2:])):
+        raise DataError(
+            f"image {path} is {image.shape[-1]} x {image.shape[-2]} pixels (upright), but its "
+            f"annotations say {width} x {height}; they belong to another version of the file"
+        )
 
 
 def _outcome(path: Path, image: "Future[Tensor]") -> tuple[Path, Tensor | DataError]:

@@ -52,14 +52,25 @@ class Outputs:
         self.separator = ""
 
     def add(self, number: int, found: Detections, size: Size) -> None:
-        """Writes what was found in the file of a number."""
+        """Writes what was found in the file of a number.
+
+        The results list holds only what the truth has a category for.
+        """
         image_id = number + 1 if self.truth is None else self.truth.image_id(number)
-        labels = found.labels.numpy()
-        boxes, scores = found.boxes.double().numpy(), found.scores.double().numpy()
-        ids = np.full(len(found), image_id, dtype=np.int64)
-        self.add_detections(ids, boxes, scores, self.category_ids[labels])
+        listed = found if self.truth is None else self.truth.comparable(found)
+        self.add_detections(
+            np.full(len(listed), image_id, dtype=np.int64),
+            listed.boxes.double().numpy(),
+            listed.scores.double().numpy(),
+            self.category_ids[listed.labels.numpy()],
+        )
         file = str(self.files[number])
-        columns = zip(labels.tolist(), scores.tolist(), boxes.tolist(), strict=True)
+        columns = zip(
+            found.labels.tolist(),
+            found.scores.double().tolist(),
+            found.boxes.double().tolist(),
+            strict=True,
+        )
         self.rows.writerows(
             (file, image_id, self.names[label], f"{score:.5f}", *(f"{x:.2f}" for x in box))
             for label, score, box in columns

@@ -1,5 +1,6 @@
 """Images to files: detections as COCO JSON and CSV, and pictures with boxes on them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class Prediction:
     """What came of it: written to `folder`, how much was found, which files could not be read.
 
     `counts` of objects found and missed and false detections, where there was truth; of those
-    that pictures show.
+    that pictures show. `without_truth` counts detections by class whose class the truth lacks.
     """
 
     folder: Path
@@ -43,11 +44,15 @@ class Prediction:
     detections: int = 0
     failed: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    without_truth: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{self.images} images, {self.detections} detections -> {self.folder}"]
         if self.counts:
             lines.append(", ".join(f"{count} {name}" for name, count in self.counts.items()))
+        if self.without_truth:
+            shown = ", ".join(f"{count} {name}" for name, count in self.without_truth.items())
+            lines.append(f"in detections.csv alone, as the truth has no such class: {shown}")
         if self.failed:
             lines.append(f"{len(self.failed)} images could not be read:")
             lines += [f"  {message}" for message in self.failed]
@@ -82,7 +87,8 @@ def predict(
             does as the recipe says.
         overlap: Of neighbouring tiles, pixels; the recipe's by default.
         truth: COCO annotations of the images; results get its ids, pictures show what was found
-            (green), missed (red) and false (blue).
+            (green), missed (red) and false (blue). Detections of classes that it lacks stand in
+            detections.csv alone.
         pictures: Whether to paint pictures.
         show: Least score of what pictures show; the files hold all from `score_threshold` on.
         enlarge: Whole number that pictures are enlarged by; by default by the objects' sizes.
@@ -91,8 +97,8 @@ def predict(
 
     Raises:
         CheckpointError: The checkpoint cannot be read.
-        DataError: There are no images, one cannot be read or is not in `truth`, or the results
-            cannot be written.
+        DataError: There are no images, one cannot be read, is not in `truth` or is of another
+            size there, or the results cannot be written.
         SettingsError: A setting is unknown or wrong.
     """
     detector = checkpoint if isinstance(checkpoint, Detector) else load_trained(checkpoint)
@@ -100,8 +106,9 @@ def predict(
     files = find_images(paths)
     of_files = None
     if truth is not None:
-        annotations = in_order_of(read_annotations(Path(truth)), detector.names, str(checkpoint))
-        of_files = TruthOfFiles(annotations, files)
+        stated = read_annotations(Path(truth))
+        annotations = in_order_of(stated, detector.names, str(checkpoint))
+        of_files = TruthOfFiles(annotations, files, stated.names)
     result = Prediction(Path(out))
     places = picture_paths(files, result.folder / "pictures")
     console = Console(stderr=True)
@@ -116,11 +123,14 @@ def predict(
                     raise image
                 result.failed.append(str(image))
                 continue
+            if of_files is not None:
+                of_files.check_size(number, path, image)
             found = predictor(image)
             size = (int(image.shape[-2]), int(image.shape[-1]))
             outputs.add(number, found, size)
             result.images += 1
             result.detections += len(found)
+            _count_without_truth(found, of_files, result)
             layers = _layers(found[found.scores >= show], number, of_files, result)
             if pictures:
                 _paint(image, layers, places[path], enlarge)
@@ -133,10 +143,20 @@ def _layers(
     """What a picture shows; with truth, the outcomes are counted."""
     if truth is None:
         return detection_layers(found)
-    layers = comparison_layers(found, truth.target(number))
+    layers = comparison_layers(truth.comparable(found), truth.target(number))
     for layer in layers:
         result.counts[layer.name] = result.counts.get(layer.name, 0) + len(layer.boxes)
     return layers
+
+
+def _count_without_truth(found: Detections, truth: TruthOfFiles | None, result: Prediction) -> None:
+    if truth is None or len(truth.comparable(found)) == len(found):
+        return
+    counts = Counter(found.labels.tolist())
+    counts.subtract(truth.comparable(found).labels.tolist())
+    for label, count in sorted((+counts).items()):
+        name = truth.annotations.names[label]
+        result.without_truth[name] = result.without_truth.get(name, 0) + count
 
 
 def _paint(image: Tensor, layers: list[Layer], path: Path, enlarge: int | None) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from tinyscope.engine.images import check_size
 from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations
-from tinyscope.types import Target
+from tinyscope.types import Detections, Target
 
 
 class TruthOfFiles:
@@ -17,13 +19,17 @@ class TruthOfFiles:
     Args:
         annotations: Labels are those of the detector.
         files: In the order that they are asked for.
+        classes: That the annotations speak of; nothing is known of the detector's other ones.
 
     Raises:
         DataError: A file is not annotated, or more than one image could be meant.
     """
 
-    def __init__(self, annotations: Annotations, files: Sequence[Path]) -> None:
+    def __init__(
+        self, annotations: Annotations, files: Sequence[Path], classes: Sequence[str]
+    ) -> None:
         self.annotations = annotations
+        self._spoken_of = torch.tensor([name in classes for name in annotations.names])
         by_name: dict[str, list[int]] = defaultdict(list)
         for position, file in enumerate(annotations.files.tolist()):
             by_name[file.rpartition("/")[2]].append(position)
@@ -32,6 +38,18 @@ class TruthOfFiles:
     def image_id(self, number: int) -> int:
         """Of the file at a place in the order given."""
         return int(self.annotations.image_ids[self.positions[number]])
+
+    def comparable(self, found: Detections) -> Detections:
+        """Those of the classes that the annotations speak of."""
+        return found[self._spoken_of[found.labels]]
+
+    def check_size(self, number: int, path: Path, image: Tensor) -> None:
+        """That the image at a place in the order given is the annotated one.
+
+        Raises:
+            DataError: It is of another size.
+        """
+        check_size(path, image, self.annotations.sizes[self.positions[number]].tolist())
 
     def target(self, number: int) -> Target:
         """What is to be found in the file at a place in the order given."""

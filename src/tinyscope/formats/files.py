@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from tinyscope.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
-    (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-"""Endings of files that are taken as images when a folder is listed, in any case."""
+"""Endings of files that are taken as images when a folder is listed, in any case; a file that is
+named is one whatever its ending."""
 
 SPLITS = {
     "train": ("train", "training"),

@@ -10,13 +10,13 @@ from finder import finder, picture
 from PIL import Image
 
 from tinyscope.analysis.pictures import FALSE, FOUND, MISSED
-from tinyscope.engine import images as images_module
 from tinyscope.engine.evaluate import evaluate_files
 from tinyscope.engine.evaluate_model import evaluate_detector, evaluate_model
 from tinyscope.engine.images import find_images, read_ahead
 from tinyscope.engine.predict import predict
 from tinyscope.errors import CheckpointError, DataError
 from tinyscope.formats.coco import read_annotations
+from tinyscope.formats.files import image_files
 
 SCENES = {
     "a.png": [(3, 4, 9, 10, 250), (60, 28, 66, 34, 201)],
@@ -136,6 +136,28 @@ def test_pictures_show_found_green_missed_red_and_false_blue(folder, tmp_path):
     assert (painted[4:10, 3:9] == 250).all()
 
 
+def test_classes_that_the_truth_lacks_are_reported_and_not_scored(folder, tmp_path):
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["categories"] = truth["categories"][1:]  # no "odd"
+    truth["annotations"] = [a for a in truth["annotations"] if a["category_id"] == 30]
+    (folder / "truth.json").write_text(json.dumps(truth))
+    result = predict(finder(), [folder], tmp_path / "out", truth=folder / "truth.json")
+    assert result.detections == 3
+    assert result.without_truth == {"odd": 1}
+    assert "in detections.csv alone, as the truth has no such class: 1 odd" in str(result)
+    assert result.counts == {"ignored": 0, "found": 2, "missed": 0, "false": 0}
+    with (tmp_path / "out" / "detections.csv").open() as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["even", "odd", "even"]
+    score = evaluate_files(folder / "truth.json", tmp_path / "out" / "detections.json")
+    assert score["AP"] == pytest.approx(1.0)
+
+
+def test_an_image_of_another_size_than_its_truth_is_named(folder, tmp_path):
+    Image.new("RGB", (13, 9)).save(folder / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is 13 x 9 .* annotations say 130 x 90"):
+        predict(finder(), [folder], tmp_path / "out", truth=folder / "truth.json")
+
+
 def test_detections_below_the_score_that_is_shown_are_still_written(folder, tmp_path):
     result = predict(finder(), [folder], tmp_path / "out", truth=folder / "truth.json", show=0.9)
     assert result.counts["found"] == 2
@@ -240,8 +262,11 @@ def test_an_image_of_another_size_than_annotated_is_named(folder):
         evaluate_detector(detector.model, read_annotations(folder / "truth.json"), detector.recipe)
 
 
-def test_suffixes_are_those_of_files_that_can_be_read():
-    assert {".jpg", ".png", ".tif", ".webp"} <= images_module.SUFFIXES
+def test_files_of_a_folder_are_those_that_a_data_set_has(folder):
+    (folder / "deep" / "b.png").rename(folder / "deep" / "b.GIF")
+    (folder / "deep" / "note.txt").touch()
+    names = [p.name for p in find_images([folder / "deep"])]
+    assert names == list(image_files(folder / "deep")) == ["b.GIF", "empty.png"]
 
 
 def test_the_name_of_a_recipe_is_no_checkpoint(tmp_path):
