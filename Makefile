@@ -34,7 +34,7 @@ demo: $(INSTALLED)
 	@echo "report:   $(DEMO)/report.html"
 
 test: $(INSTALLED)
-	$(ONE_CORE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not gpu" -q -rs
+	$(ONE_CORE) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not gpu" -q -rs
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

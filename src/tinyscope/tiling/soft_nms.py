@@ -28,7 +28,7 @@ class SoftNmsMerge:
     """
 
     sigma: PositiveFloat = 0.1
-    score_threshold: Share = 0.001
+    score_threshold: Share = 0.05
     covered: Share = 0.6
     touch: NonNegativeFloat = 2.0
 

@@ -178,7 +178,7 @@ def test_boxes_that_only_one_window_shows_are_told_from_those_that_two_show(seed
 
 
 def test_wrong_options_are_refused_by_name():
-    with pytest.raises(SettingsError, match=r"predict\.merge: iou_threshold must be from 0 to 1"):
+    with pytest.raises(SettingsError, match=r"predict\.merge\.iou_threshold: got 1\.5"):
         MERGES.build({"name": "nms", "iou_threshold": 1.5}, "predict.merge")
     with pytest.raises(SettingsError, match="sigma"):
         MERGES.build({"name": "soft_nms", "sigma": 0.0}, "predict.merge")
