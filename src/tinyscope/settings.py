@@ -140,6 +140,7 @@ class DataSettings(Settings):
     val: Annotated[Part, _checked("val", "data.val")] | None = None
     train_split: str = "train"
     val_split: str = "val"
+    first_pixel: Literal[0, 1] = 0  # what the files of --data call it; COCO says 0, some copies 1
     windows: Annotated[Part, _checked("windows", "data.windows")] = {"name": "whole"}
     transforms: Annotated[tuple[Part, ...], AfterValidator(_check_transforms)] = ()
     batch: PositiveInt = 8  # samples of all processes together

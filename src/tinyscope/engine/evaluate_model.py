@@ -69,7 +69,8 @@ def evaluate_model(
     given = None if protocol is None else protocol_of(protocol)  # wrong ones before all else
     detector = load_trained(checkpoint)
     rules = given or protocol_of(detector.recipe.evaluate.protocol)
-    annotations = in_order_of(locate_splits(Path(data), split), detector.names, str(checkpoint))
+    located = locate_splits(Path(data), split, detector.recipe.data.first_pixel)
+    annotations = in_order_of(located, detector.names, str(checkpoint))
     found = find_all(detector.predictor(**settings), annotations)
     result = rules(annotations, found)
     return result.stamped(checkpoint=str(checkpoint), data=str(data), split=split)

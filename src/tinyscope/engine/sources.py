@@ -1,7 +1,7 @@
 """Opens the data sets that a recipe names, or that lie in a folder."""
 
 import hashlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +32,8 @@ def open_annotations(settings: DataSettings, split: Split, data: Path | None) ->
     if part is not None:
         annotations: Annotations = DATASETS.build(part, f"data.{split}")
     elif data is not None:
-        annotations = locate_splits(data, getattr(settings, f"{split}_split"))
+        splits = getattr(settings, f"{split}_split")
+        annotations = locate_splits(data, splits, settings.first_pixel)
     else:
         raise SettingsError(
             f"data.{split}: no data set is given; use --data DIR, or name one in the recipe"
@@ -56,9 +57,15 @@ def open_splits(
     return train, validation
 
 
-def locate_splits(data: Path, splits: str) -> Annotations:
-    """A split of the data set in a folder, or several as one: "train", "train+val"."""
-    return join([locate(data, split) for split in splits.split("+")])
+def locate_splits(data: Path, splits: str, first_pixel: int = 0) -> Annotations:
+    """A split of the data set in a folder, or several as one: "train", "train+val".
+
+    Boxes of files that count pixels from `first_pixel` are moved to where 0 is the left and upper
+    border of the first one. A shift of 1 px takes half of the IoU of a 5 px object, and a detector
+    that sees mirrored images cannot learn it.
+    """
+    found = join([locate(data, split) for split in splits.split("+")])
+    return replace(found, boxes=found.boxes - first_pixel) if first_pixel else found
 
 
 def _has_splits(data: Path, splits: str) -> bool:
