@@ -9,11 +9,11 @@ machine (precision and memory format chosen for it); `--precision 32` compares l
 
 import argparse
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -171,12 +171,20 @@ def seconds(steps: tuple[Step, Step], repeats: int) -> tuple[float, float]:
     return statistics.median(times[0]), statistics.median(times[1])
 
 
+def _resident(key: str) -> float:
+    """VmRSS (now) or VmHWM (peak) of this process, MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(x.split()[1]) for x in lines if x.startswith(key)) / 1024
+
+
 def _peak(name: str, ours: bool, which: int, precision: str, channel: Any) -> None:
     step = (our_steps(name, precision) if ours else their_steps(name))[which]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _resident("VmRSS")
+    # The peak that getrusage knows includes that of the process which started this one.
+    Path("/proc/self/clear_refs").write_text("5")
     for _ in range(2):
         step()
-    channel.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    channel.put(_resident("VmHWM") - before)
 
 
 def peak_megabytes(name: str, ours: bool, which: int, precision: str) -> float:
