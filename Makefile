@@ -34,7 +34,9 @@ demo: $(INSTALLED)
 	@echo "report:   $(DEMO)/report.html"
 
 test: $(INSTALLED)
-	$(ONE_CORE) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not gpu" -q -rs
+	$(ONE_CORE) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not gpu" -q -rs --ignore=tests/golden
+	@# In one process: a golden file that no test of its topic read is a failure.
+	$(ONE_CORE) $(BIN)/python -m pytest -m "not gpu" -q tests/golden
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
