@@ -7,6 +7,8 @@ BACKBONES = Table(
     {
         "resnet": "tinyscope.nn.backbones.resnet:ResNet",
         "bottom_heavy": "tinyscope.nn.backbones.bottom_heavy:BottomHeavyResNet",
+        "hrnet": "tinyscope.nn.backbones.hrnet:HRNet",
+        "bottom_heavy_hrnet": "tinyscope.nn.backbones.bottom_heavy_hrnet:BottomHeavyHRNet",
         "timm": "tinyscope.nn.backbones.timm_model:TimmBackbone",
     },
 )

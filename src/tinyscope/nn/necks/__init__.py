@@ -2,4 +2,10 @@
 
 from tinyscope.catalog import Table
 
-NECKS = Table("neck", {"fpn": "tinyscope.nn.necks.fpn:FPN"})
+NECKS = Table(
+    "neck",
+    {
+        "fpn": "tinyscope.nn.necks.fpn:FPN",
+        "hrfpn": "tinyscope.nn.necks.hrfpn:HRFPN",
+    },
+)

@@ -59,7 +59,7 @@ class FPN(nn.Module):
         self._start = 0 if finest is None else list(in_strides).index(finest)
         taking_part = tuple(in_strides[self._start :])
         self.channels = channels
-        self.strides = _out_strides(taking_part, coarsest)
+        self.strides = out_strides(taking_part, coarsest)
         self._extra = extra
         self._extra_relu = extra_relu
         self._upsample = upsample
@@ -110,7 +110,7 @@ class FPN(nn.Module):
         )
 
 
-def _out_strides(strides: tuple[int, ...], coarsest: int | None) -> tuple[int, ...]:
+def out_strides(strides: tuple[int, ...], coarsest: int | None) -> tuple[int, ...]:
     if any(b != 2 * a for a, b in pairwise(strides)):
         raise SettingsError(f"a pyramid needs strides that double, got {strides}")
     reached = list(strides)
