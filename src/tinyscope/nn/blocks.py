@@ -127,6 +127,19 @@ class Bottleneck(nn.Module):
         return functional.relu(y.add_(_projected(self.downsample, x)), inplace=True)
 
 
+class ReluPool(nn.Module):
+    """ReLU, then a 3x3 maximum of stride 2: how the stem of a ResNet ends.
+
+    A maximum commutes with ReLU, so the maximum is taken first and ReLU meets a quarter of the
+    values. It is a module of its own because who counts operations by the published order must
+    know that ReLU stands before the pooling there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) to (b, c, ceil(h / 2), ceil(w / 2))."""
+        return functional.relu(functional.max_pool2d(x, 3, 2, 1), inplace=True)
+
+
 def shortcut(before: int, after: int, stride: int, norm: Norm, groups: int) -> nn.Sequential | None:
     """A 1x1 projection where a block changes its map's shape, else nothing."""
     if before == after and stride == 1:

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.errors import SettingsError
-from tinyscope.nn.blocks import BasicBlock, Bottleneck, Kernel, Norm, convolve, normalization
+from tinyscope.nn.blocks import (
+    BasicBlock,
+    Bottleneck,
+    Kernel,
+    Norm,
+    ReluPool,
+    convolve,
+    normalization,
+)
 from tinyscope.nn.weights import load_weights
 
 Block = Literal["basic", "bottleneck"]
@@ -88,6 +96,7 @@ class StagedNetwork(nn.Module):
         chains = [(stem,) if stem.stride == 2 else chain]
         self.conv1 = nn.Conv2d(3, channels[0], stem.size, stem.stride, stem.size // 2, bias=False)
         self.bn1 = normalization(norm, channels[0], groups)
+        self.pool = ReluPool()
         for i, count in enumerate(blocks[: self._stages]):
             inside, outside = width * 2**i, width * 2**i * kind.expansion
             stride = 2 if i else 2 // stem.stride
@@ -110,8 +119,7 @@ class StagedNetwork(nn.Module):
         """Normalized images to levels, fine to coarse: (b, channels[i], ceil(h / stride), ...)."""
         x = convolve(self.conv1, self.bn1, images)
         stem = x if self.conv1.stride[0] == 2 else None
-        # A maximum commutes with ReLU, which then meets a quarter of the values.
-        x = functional.relu(functional.max_pool2d(x, 3, 2, 1), inplace=True)
+        x = self.pool(x)
         levels = []
         if 2 in self.strides:
             levels.append(x if stem is None else functional.relu(stem))
