@@ -1,4 +1,4 @@
-"""ResNet and BH-ResNet against the reference implementation (README of the topic's folder)."""
+"""ResNets, HRNets, their bottom-heavy kin and HRFPN against the reference implementation (README of the topic's folder)."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +10,10 @@ from golden_files import Topic, assert_near, filled, hashed
 from torch import Tensor, nn
 
 from tinyscope.nn.backbones.bottom_heavy import BottomHeavyResNet
+from tinyscope.nn.backbones.bottom_heavy_hrnet import BottomHeavyHRNet
+from tinyscope.nn.backbones.hrnet import HRNet
 from tinyscope.nn.backbones.resnet import ResNet
-from tinyscope.nn.backbones.staged import StagedNetwork
+from tinyscope.nn.necks.hrfpn import HRFPN
 
 TOPIC = Topic(
     "bottom_heavy",
@@ -19,15 +21,12 @@ TOPIC = Topic(
         "antialias.safetensors": "wavelet and PASA pooling",
         "construction_rule.json": "the rule that moves blocks between stages",
         "detector_forward.safetensors": "the SSPNet detector",
-        "hrfpn.safetensors": "HRFPN",
-        "manifest_*hrnet*.json": "HRNet",
         "manifest_*wavec*.json": "wavelet backbones",
         "manifest_faster_rcnn_bh50_sspnet.json": "the SSPNet detector",
         "ssp_attention.*": "the SSPNet attention loss",
     },
 )
 PENDING_ROWS = {
-    r"(bh_)?hrnet\d+": "HRNet",
     r"(bh_)?wavec.*": "wavelet backbones",
     r"faster_rcnn_bh50_sspnet": "the SSPNet detector",
     r".*/.*": "parameters and cost of whole detectors",
@@ -41,22 +40,24 @@ FULL = [
 TRAINED = [(file, case) for file in TOPIC.cases("*resnet*_train.json") for case in TOPIC.json(file)]
 
 
-def network(name: str, channels: int = 256, **options: Any) -> StagedNetwork:
-    """The net that a row's name begins with, by the channels of its finest level.
+def network(name: str, channels: int | None = None, **options: Any) -> nn.Module:
+    """The net that a row's name begins with, by the channels of its finest level if not full.
 
     Skips where the net is still to be built.
     """
     for pattern, part in PENDING_ROWS.items():
         if re.fullmatch(pattern, name):
             pytest.skip(f"to be built: {part}")
-    kind = re.match(r"(bh_)?resnet(\d+)", name)
+    kind = re.match(r"(bh_)?(resnet|hrnet)(\d+)", name)
     assert kind, f"a row of an unknown net: {name}"
-    depth = int(kind[2])
-    width = channels // (4 if depth >= 50 else 1)
+    number = int(kind[3])
+    if kind[2] == "hrnet":
+        return (BottomHeavyHRNet if kind[1] else HRNet)(channels or number, **options)
+    width = 64 if channels is None else channels // (4 if number >= 50 else 1)
     if kind[1]:
-        assert depth == 50
+        assert number == 50
         return BottomHeavyResNet(width=width, **options)
-    return ResNet(depth, width=width, **options)  # type: ignore[arg-type]
+    return ResNet(number, width=width, **options)  # type: ignore[arg-type]
 
 
 def levels(name: str, shape: list[int]) -> list[Tensor]:
@@ -64,7 +65,8 @@ def levels(name: str, shape: list[int]) -> list[Tensor]:
     net = network(name, SUMMARY[name]["outputs"][0]["shape"][1])
     net.load_state_dict(filled(net))
     with torch.no_grad():
-        return net.eval()(2 * hashed("input", shape).float())
+        found: list[Tensor] = net.eval()(2 * hashed("input", shape).float())
+        return found
 
 
 def assert_summary(found: Tensor, expected: Mapping[str, Any]) -> None:
@@ -163,20 +165,47 @@ def test_a_training_step_equals_the_reference(file, case):
             assert_near(buffers[name], value, 1e-5)
 
 
-@pytest.mark.parametrize("file", TOPIC.cases("manifest_*resnet*.json"))
+@pytest.mark.parametrize("file", TOPIC.cases("hrfpn*.safetensors"))
+def test_the_pyramid_of_hrnet_equals_the_reference(file):
+    stored = TOPIC.tensors(file)
+    inputs = [value for key, value in sorted(stored.items()) if re.fullmatch(r"in\d", key)]
+    expected = [value for key, value in sorted(stored.items()) if re.fullmatch(r"out\d", key)]
+    strides = [4 * 2**i for i in range(len(expected))]
+    neck = HRFPN(
+        [x.shape[1] for x in inputs],
+        strides[: len(inputs)],
+        channels=expected[0].shape[1],
+        coarsest=strides[-1],
+    )
+    theirs = {"reduction_conv.conv": "reduce", "fpn_convs": "smooth", ".conv.": "."}
+    state = {}
+    for key, value in stored.items():
+        if key.startswith("weight."):
+            name = key.removeprefix("weight.")
+            for old, new in theirs.items():
+                name = name.replace(old, new)
+            state[name] = value
+    neck.load_state_dict(state)
+    pyramid = neck.eval()(inputs)
+    assert pyramid.strides == tuple(strides)
+    for found, level in zip(pyramid.levels, expected, strict=True):
+        assert_near(found, level, 1e-5)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("manifest_*resnet*.json", "manifest_*hrnet*.json"))
 def test_names_and_shapes_are_those_of_published_weights(file):
     expected = TOPIC.json(file)
     name = file.removeprefix("manifest_").removesuffix(".json")
-    net = network(name, expected["layer1.0.downsample.1.weight"][0])
+    finest = "transition1.0.1.weight" if "hrnet" in name else "layer1.0.downsample.1.weight"
+    net = network(name, expected[finest][0])
     assert {key: list(value.shape) for key, value in net.state_dict().items()} == expected
 
 
 @pytest.mark.parametrize("name", TOPIC.json("init_stats.json"))
 def test_a_fresh_net_has_the_spread_of_the_reference(name):
     expected = TOPIC.json("init_stats.json")[name]
-    if name.startswith("hrnet"):
-        pytest.skip("to be built: HRNet")
-    found = network("bh_resnet50").state_dict()[name]
+    net, tensor = name.split(".", 1) if name.startswith("hrnet") else ("bh_resnet50", name)
+    found = network(net).state_dict()[tensor]
     assert list(found.shape) == expected["shape"]
     if expected["std"] == 0:
         assert (found == expected["mean"]).all()

@@ -74,7 +74,7 @@ class Exchange(nn.Module):
 
 
 def _path(channels: Sequence[int], source: int, to: int, norm: Norm, groups: int) -> nn.Module:
-    """From branch `source` to branch `to`: enlarged if it is coarser, halved step by step if finer."""
+    """From branch `source` to branch `to`: a coarser one is enlarged, a finer one halved."""
     before, after = channels[source], channels[to]
     if source == to:
         return nn.Identity()
