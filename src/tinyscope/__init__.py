@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from tinyscope.engine.detector import Detector, load
     from tinyscope.engine.evaluate import evaluate_files as evaluate
     from tinyscope.engine.evaluate_model import evaluate_model
+    from tinyscope.engine.import_checkpoint import Imported, import_checkpoint
     from tinyscope.engine.predict import predict
     from tinyscope.engine.report import report
-    from tinyscope.engine.train import Run, train
+    from tinyscope.engine.run import Run
+    from tinyscope.engine.train import train
     from tinyscope.errors import TinyscopeError
     from tinyscope.evaluation import Result
     from tinyscope.settings import Recipe, load_recipe
@@ -22,15 +24,17 @@ if TYPE_CHECKING:
 _HOME = {
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
+    "Imported": "tinyscope.engine.import_checkpoint:Imported",
     "Recipe": "tinyscope.settings:Recipe",
     "Result": "tinyscope.evaluation:Result",
-    "Run": "tinyscope.engine.train:Run",
+    "Run": "tinyscope.engine.run:Run",
     "Sample": "tinyscope.types:Sample",
     "Target": "tinyscope.types:Target",
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
     "convert": "tinyscope.engine.convert:convert",
     "evaluate": "tinyscope.engine.evaluate:evaluate_files",
     "evaluate_model": "tinyscope.engine.evaluate_model:evaluate_model",
+    "import_checkpoint": "tinyscope.engine.import_checkpoint:import_checkpoint",
     "load": "tinyscope.engine.detector:load",
     "load_recipe": "tinyscope.settings:load_recipe",
     "predict": "tinyscope.engine.predict:predict",
@@ -41,6 +45,7 @@ _HOME = {
 __all__ = [
     "Detections",
     "Detector",
+    "Imported",
     "Recipe",
     "Result",
     "Run",
@@ -50,6 +55,7 @@ __all__ = [
     "convert",
     "evaluate",
     "evaluate_model",
+    "import_checkpoint",
     "load",
     "load_recipe",
     "predict",

@@ -111,6 +111,29 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def answers(self) -> tuple[tuple[Target, ...], tuple[Size, ...]]:
+        """What a detector's loss takes after the outputs."""
+        return self.targets, self.sizes
+
+
+@dataclass(frozen=True)
+class LabeledBatch:
+    """Images of one size, each with one label for the whole of it."""
+
+    images: UInt8[Tensor, "b 3 h w"]
+    labels: Int64[Tensor, "b"]
+    files: tuple[str, ...]
+    dropped: Dropped = field(default_factory=Dropped)  # nothing can be: there are no objects
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def answers(self) -> tuple[Int64[Tensor, "b"]]:
+        """What a classifier's loss takes after the outputs."""
+        return (self.labels,)
+
 
 @dataclass(frozen=True)
 class Pyramid:

@@ -32,16 +32,16 @@ from tinyscope.engine.progress import lost_text, over_processes, plain_counts
 from tinyscope.engine.schedule import Schedule
 from tinyscope.engine.signals import Stop
 from tinyscope.engine.state import Identity, RunState
-from tinyscope.engine.step import Sealed, StepSeed, TrainStep, to_device
+from tinyscope.engine.step import Sealed, StepBatch, StepSeed, TrainStep, to_device
 from tinyscope.errors import SettingsError
 from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.settings import TrainSettings
-from tinyscope.types import Batch, Dropped
+from tinyscope.types import Dropped
 
-BatchSource = Callable[[int, int, int, int], Iterable[Batch]]
+BatchSource = Callable[[int, int, int, int], Iterable[StepBatch]]
 """(first batch, end, process, processes) to the batches of that process, numbered over the run."""
 Score = Callable[[nn.Module], Mapping[str, float]]
-"""A detector to the numbers of an evaluation."""
+"""A model to the numbers of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Plan:
         epoch: Steps until every sample was seen once; not a whole number.
         identity: What checkpoints say of the run.
         batches: Where batches come from.
-        score: How the detector is evaluated; None where there is nothing to evaluate on.
+        score: How the model is evaluated; None where there is nothing to evaluate on.
+        objects: Whether there are objects that can be lost on the way, and are counted.
     """
 
     settings: TrainSettings
@@ -63,6 +64,7 @@ class Plan:
     identity: Identity
     batches: BatchSource
     score: Score | None = None
+    objects: bool = True
 
     @property
     def report_every(self) -> int:
@@ -82,7 +84,7 @@ class Loop:
     Args:
         fabric: Launched.
         precision: That `fabric` computes in.
-        detector: With fresh weights.
+        model: With fresh weights; see `TrainStep`.
         plan: What to do.
         folder: Where to write.
         checkpoint: What to go on from; None for the beginning.
@@ -92,7 +94,7 @@ class Loop:
         self,
         fabric: Fabric,
         precision: Precision,
-        detector: nn.Module,
+        model: nn.Module,
         plan: Plan,
         folder: Path,
         checkpoint: Checkpoint | None,
@@ -100,11 +102,11 @@ class Loop:
         settings, device = plan.settings, fabric.device
         self.fabric, self.plan, self.folder, self.precision = fabric, plan, folder, precision
         if fabric.world_size > 1 and device.type == "cuda":
-            detector = nn.SyncBatchNorm.convert_sync_batchnorm(detector)  # type: ignore[no-untyped-call]
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         channels_last = choose_channels_last(settings.channels_last, precision, device)
-        step = TrainStep(detector, channels_last=channels_last).to(device)
+        step = TrainStep(model, channels_last=channels_last).to(device)
         optimizer = build_optimizer(
-            detector,
+            model,
             settings.optimizer,
             learning_rate=settings.learning_rate,
             momentum=settings.momentum,
@@ -112,8 +114,8 @@ class Loop:
             decay_norm_and_bias=settings.decay_norm_and_bias,
             fused=precision != "16",  # fused kernels unscale gradients themselves: no clipping
         )
-        average = WeightAverage(detector, settings.ema) if settings.ema else None
-        self.state = RunState(detector, average, optimizer, fabric.strategy.precision)
+        average = WeightAverage(model, settings.ema) if settings.ema else None
+        self.state = RunState(model, average, optimizer, fabric.strategy.precision)
         self.step, self.optimizer = fabric.setup(step, optimizer)
         self.schedule = plan.schedule()
         self.seed = StepSeed(settings.seed, fabric.global_rank)
@@ -174,7 +176,7 @@ class Loop:
     def _due(self, every: int) -> bool:
         return self.state.done % every == 0 or self.state.done == self.plan.steps
 
-    def _fetch(self, batches: Iterator[Batch], stop: Stop) -> list[Batch]:
+    def _fetch(self, batches: Iterator[StepBatch], stop: Stop) -> list[StepBatch]:
         """The batches of a step, all before the first is used: a step happens whole or not."""
         try:
             return [next(batches) for _ in range(self.plan.settings.accumulate)]
@@ -185,7 +187,7 @@ class Loop:
                 self._save()
             self._leave(stop)
 
-    def _learn(self, share: list[Batch], stop: Stop) -> tuple[dict[str, float], bool]:
+    def _learn(self, share: list[StepBatch], stop: Stop) -> tuple[dict[str, float], bool]:
         """One optimizer step: its log row, and whether a process was asked to stop."""
         state = self.state
         rate = set_learning_rate(state.optimizer, self.schedule(state.done))
@@ -238,8 +240,8 @@ class Loop:
         self._count_lost()
         scores: Mapping[str, float] = {}
         if self.logs and self.plan.score is not None:
-            scores = self.plan.score(state.scored_detector.eval())
-            state.detector.train()
+            scores = self.plan.score(state.scored_model.eval())
+            state.model.train()
             check_monitor(name, scores)
             self.logs.scores(state.done, scores)
             best = state.progress.best
@@ -262,9 +264,10 @@ class Loop:
         self._count_lost()
         if self.logs:
             self.state.save(self.folder / "last.ckpt", self.plan.identity)
-            lost = plain_counts(self.state.progress.dropped)
-            record = {"steps": self.state.done, "sides": size_names(), "lost": lost}
-            write_text_atomically(self.folder / "dropped.json", json.dumps(record))
+            if self.plan.objects:
+                lost = plain_counts(self.state.progress.dropped)
+                record = {"steps": self.state.done, "sides": size_names(), "lost": lost}
+                write_text_atomically(self.folder / "dropped.json", json.dumps(record))
 
     def _leave(self, stop: Stop) -> NoReturn:
         self.close()

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tinyscope.engine.step import StepBatch
 from tinyscope.errors import TrainingError
 from tinyscope.formats.atomic import write_text_atomically
-from tinyscope.types import Batch
 
 GRADIENT = "gradient_norm"
 
@@ -17,7 +17,7 @@ def refuse(
     folder: Path,
     step: int,
     rank: int,
-    batches: Sequence[Batch],
+    batches: Sequence[StepBatch],
     losses: Sequence[Mapping[str, float]],
     means: Mapping[str, float],
     gradient_norm: float,

@@ -32,15 +32,15 @@ class RunState:
     """Where a run is.
 
     Args:
-        detector: As trained.
+        model: As trained.
         average: Of its weights, where one is kept.
-        optimizer: Over the parameters of `detector`.
+        optimizer: Over the parameters of `model`.
         precision: Holds the scaler of float16 gradients, where there is one.
         done: Steps taken.
         progress: Evaluations and lost objects so far.
     """
 
-    detector: nn.Module
+    model: nn.Module
     average: WeightAverage | None
     optimizer: Optimizer
     precision: Precision
@@ -48,19 +48,19 @@ class RunState:
     progress: Progress = field(default_factory=Progress)
 
     @property
-    def scored_detector(self) -> nn.Module:
+    def scored_model(self) -> nn.Module:
         """The one that is evaluated and kept as the best."""
-        return self.average.model if self.average else self.detector
+        return self.average.model if self.average else self.model
 
     def save(self, path: Path, identity: Identity) -> None:
         """Writes everything that a run needs to go on."""
         checkpoint = Checkpoint(
-            self.detector.state_dict(),
+            self.model.state_dict(),
             identity.recipe,
             identity.names,
             self.done,
             average=self.average.model.state_dict() if self.average else {},
-            optimizer=optimizer_tensors(self.optimizer, self.detector),
+            optimizer=optimizer_tensors(self.optimizer, self.model),
             progress={
                 **self.progress.to_plain(),
                 "data": identity.data,
@@ -71,7 +71,7 @@ class RunState:
 
     def save_weights(self, path: Path, identity: Identity) -> None:
         """Writes the weights to predict with, and no more."""
-        weights = self.scored_detector.state_dict()
+        weights = self.scored_model.state_dict()
         save_checkpoint(Checkpoint(weights, identity.recipe, identity.names, self.done), path)
 
     def restore(self, checkpoint: Checkpoint, source: Path) -> None:
@@ -80,10 +80,10 @@ class RunState:
         Raises:
             CheckpointError: It belongs to another model.
         """
-        load_weights(self.detector, checkpoint.model, source)
+        load_weights(self.model, checkpoint.model, source)
         if self.average:
             load_weights(self.average.model, checkpoint.average, source)
-        load_optimizer_tensors(self.optimizer, self.detector, checkpoint.optimizer)
+        load_optimizer_tensors(self.optimizer, self.model, checkpoint.optimizer)
         if scaler := checkpoint.progress["scaler"]:
             self.precision.load_state_dict(scaler)
         self.progress = Progress.from_plain(checkpoint.progress)

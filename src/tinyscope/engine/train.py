@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,15 @@ from tinyscope.data.batches import Loader, loader
 from tinyscope.data.names import shared_images
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
-from tinyscope.engine.devices import in_first_process, open_fabric
 from tinyscope.engine.evaluate_model import evaluate_detector
-from tinyscope.engine.folder import check_same_run, last_checkpoint, prepare_run
-from tinyscope.engine.loop import BatchSource, Loop, Plan, Score, check_monitor
-from tinyscope.engine.machine import repeatable
-from tinyscope.engine.signals import stop_signals
+from tinyscope.engine.loop import BatchSource, Plan, Score, check_monitor
+from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
 from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.settings import Recipe, load_recipe
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a training came to.
-
-    Args:
-        folder: Everything that the run wrote.
-        best: Checkpoint with the weights to predict with.
-        scores: Numbers of the last evaluation; none where there was nothing to evaluate on.
-        steps: Optimizer steps done; fewer than planned where it stopped early.
-    """
-
-    folder: Path
-    best: Path
-    scores: Mapping[str, float]
-    steps: int
 
 
 def train(
@@ -74,32 +53,20 @@ def train(
     """
     chosen, folder = load_recipe(recipe, overrides), Path(out)
     place = None if data is None else Path(data)
-    fabric, precision = open_fabric(chosen.train.precision, devices)
-    in_first_process(fabric, lambda: prepare_run(folder, resume))
-    checkpoint = last_checkpoint(folder)
+    at = open_place(folder, chosen.train.precision, resume, devices)
     annotations, validation = open_splits(chosen.data, place)
     training_set = open_training_set(chosen.data, annotations, chosen.train.seed)
     torch.manual_seed(chosen.train.seed)
     detector = build(chosen.model, len(annotations.names))
     plan = _plan(chosen, training_set, detector, _score(chosen, validation, folder))
-    if checkpoint:
-        check_same_run(checkpoint, plan.identity)
-    if fabric.is_global_zero:
-        write_text_atomically(folder / "recipe.yaml", chosen.to_yaml())
-    with repeatable(fabric.device), stop_signals() as stop:
-        loop = Loop(fabric, precision, detector, plan, folder, checkpoint)
-        for line in _about(annotations, validation, detector, fabric.is_global_zero):
-            loop.display.say(line)
-        loop.run(stop)
-    return Run(folder, folder / "best.ckpt", loop.state.progress.scores, loop.state.done)
+    about = _about(annotations, validation, detector)
+    return carry_out(at, detector, plan, chosen.to_yaml(), about)
 
 
 def _about(
-    train: Annotations, validation: Annotations | None, detector: nn.Module, first: bool
+    train: Annotations, validation: Annotations | None, detector: nn.Module
 ) -> Iterator[str]:
     """What is trained on what, and what of it a user may not have meant."""
-    if not first:  # others say nothing and need not look through the files
-        return
     objects = len(train.boxes) - int(train.ignore.sum())
     parameters = sum(p.numel() for p in detector.parameters())
     yield (

@@ -159,7 +159,7 @@ def test_float16_skips_steps_of_infinite_gradients_and_goes_on_with_its_scale(tm
     norms = [float(r["gradient_norm"]) for r in read_rows(tmp_path / "whole" / "metrics.csv")]
     assert not math.isfinite(norms[0])  # the scale was too large and was halved
     assert 0 < norms[-1] < 100  # of gradients without their scale
-    assert all(tensor.isfinite().all() for tensor in whole.state.detector.parameters())
+    assert all(tensor.isfinite().all() for tensor in whole.state.model.parameters())
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path / "parts", fabric=half(), clip_norm=clip_norm, stop=StopAt(4))
     start(tmp_path / "parts", resume=True, fabric=half(), clip_norm=clip_norm)
