@@ -1,4 +1,4 @@
-"""ResNets, HRNets, their bottom-heavy kin and HRFPN against the reference implementation (README of the topic's folder)."""
+"""Backbones and HRFPN against the reference implementation (README of the topic's folder)."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import torch
 from golden_files import Topic, assert_near, filled, hashed
 from torch import Tensor, nn
 
+from tinyscope.nn.antialias import AdaptiveBlur, WaveletPool
 from tinyscope.nn.backbones.bottom_heavy import BottomHeavyResNet
 from tinyscope.nn.backbones.bottom_heavy_hrnet import BottomHeavyHRNet
 from tinyscope.nn.backbones.hrnet import HRNet
@@ -18,16 +19,13 @@ from tinyscope.nn.necks.hrfpn import HRFPN
 TOPIC = Topic(
     "bottom_heavy",
     pending={
-        "antialias.safetensors": "wavelet and PASA pooling",
         "construction_rule.json": "the rule that moves blocks between stages",
         "detector_forward.safetensors": "the SSPNet detector",
-        "manifest_*wavec*.json": "wavelet backbones",
         "manifest_faster_rcnn_bh50_sspnet.json": "the SSPNet detector",
         "ssp_attention.*": "the SSPNet attention loss",
     },
 )
 PENDING_ROWS = {
-    r"(bh_)?wavec.*": "wavelet backbones",
     r"faster_rcnn_bh50_sspnet": "the SSPNet detector",
     r".*/.*": "parameters and cost of whole detectors",
 }
@@ -48,9 +46,11 @@ def network(name: str, channels: int | None = None, **options: Any) -> nn.Module
     for pattern, part in PENDING_ROWS.items():
         if re.fullmatch(pattern, name):
             pytest.skip(f"to be built: {part}")
-    kind = re.match(r"(bh_)?(resnet|hrnet)(\d+)", name)
+    kind = re.match(r"(bh_)?(resnet|hrnet|wavec)(\d+)", name)
     assert kind, f"a row of an unknown net: {name}"
     number = int(kind[3])
+    if kind[2] == "wavec":
+        options["antialias"] = "haar" if name.endswith("haar") else "bior3.3"
     if kind[2] == "hrnet":
         return (BottomHeavyHRNet if kind[1] else HRNet)(channels or number, **options)
     width = 64 if channels is None else channels // (4 if number >= 50 else 1)
@@ -192,11 +192,30 @@ def test_the_pyramid_of_hrnet_equals_the_reference(file):
         assert_near(found, level, 1e-5)
 
 
-@pytest.mark.parametrize("file", TOPIC.cases("manifest_*resnet*.json", "manifest_*hrnet*.json"))
+@pytest.mark.parametrize("file", TOPIC.cases("antialias*.safetensors"))
+def test_what_halves_maps_equals_the_reference(file):
+    stored = TOPIC.tensors(file)
+    for key, expected in stored.items():
+        kind = re.fullmatch(r"dwt\.(.*)\.(\d+x\d+)\.out|pasa\.s(\d)\.out|(.*)\.out(\d)", key)
+        assert kind or key.endswith(".in"), f"a tensor of an unknown kind: {key}"
+        if kind and kind[1]:
+            assert_near(WaveletPool(kind[1])(stored[f"dwt.{kind[1]}.{kind[2]}.in"]), expected, 1e-5)
+        elif kind and kind[3]:
+            blur = AdaptiveBlur(expected.shape[1], int(kind[3]), joint=True).eval()
+            blur.load_state_dict(filled(blur))
+            assert_near(blur(stored["pasa.in"]), expected, 1e-5)
+        elif kind:
+            found = levels(kind[4], SUMMARY[kind[4]]["input"])[int(kind[5])]
+            assert_near(found, expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "file", TOPIC.cases("manifest_*resnet*.json", "manifest_*hrnet*.json", "manifest_*wavec*.json")
+)
 def test_names_and_shapes_are_those_of_published_weights(file):
     expected = TOPIC.json(file)
     name = file.removeprefix("manifest_").removesuffix(".json")
-    finest = "transition1.0.1.weight" if "hrnet" in name else "layer1.0.downsample.1.weight"
+    finest = "transition1.0.1.weight" if "hrnet" in name else "layer1.0.bn3.weight"
     net = network(name, expected[finest][0])
     assert {key: list(value.shape) for key, value in net.state_dict().items()} == expected
 

@@ -3,6 +3,7 @@
 He et al. 2016, arXiv:1512.03385; the stride stands in the 3x3 convolution, not in the 1x1.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn import functional
 from tinyscope.errors import SettingsError
 
 Norm = Literal["batch", "group"]
+Halve = Callable[[int], nn.Module]
+"""Makes what halves a map of so many channels, in place of a convolution's stride of 2."""
 
 
 class Kernel(NamedTuple):
@@ -38,15 +41,19 @@ def normalization(norm: Norm, channels: int, groups: int) -> nn.Module:
     return nn.GroupNorm(groups, channels)
 
 
-def convolve(convolution: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """`norm(convolution(x))` for a convolution without bias.
+def convolve(convolution: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+    """`norm(convolution(x))` for a convolution without bias, or one behind what halves the map.
 
     Batch norm with fixed statistics is an affine map, so it is multiplied into the weights: one
     pass over the map instead of two, and nothing of the map kept for the norm's gradient. The
     gradients, that of the norm's own weight and bias included, are the same.
     """
+    if isinstance(convolution, nn.Sequential):
+        halve, convolution = convolution
+        x = halve(x)
     if not isinstance(norm, nn.BatchNorm2d) or norm.training:
         return norm(convolution(x))  # type: ignore[no-any-return]
+    assert isinstance(convolution, nn.Conv2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -66,17 +73,28 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, before: int, width: int, stride: int, norm: Norm, groups: int) -> None:
+    def __init__(
+        self,
+        before: int,
+        width: int,
+        stride: int,
+        norm: Norm,
+        groups: int,
+        halve: Halve | None = None,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+        made = halve(width) if halve and stride == 2 else None
+        self.conv1 = nn.Conv2d(before, width, 3, 1 if made else stride, 1, bias=False)
         self.bn1 = normalization(norm, width, groups)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv2 = _behind(made, nn.Conv2d(width, width, 3, 1, 1, bias=False))
         self.bn2 = normalization(norm, width, groups)
-        self.downsample = shortcut(before, width, stride, norm, groups)
+        self.downsample = shortcut(before, width, stride, norm, groups, halve)
 
     @staticmethod
-    def chain(stride: int) -> tuple[Kernel, ...]:
-        """The kernels of a block, in order."""
+    def chain(stride: int, halve: Kernel | None = None) -> tuple[Kernel, ...]:
+        """The kernels of a block, in order; `halve` is that of what takes a stride's place."""
+        if halve and stride == 2:
+            return Kernel(3, 1), halve, Kernel(3, 1)
         return Kernel(3, stride), Kernel(3, 1)
 
     @property
@@ -97,20 +115,31 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, before: int, width: int, stride: int, norm: Norm, groups: int) -> None:
+    def __init__(
+        self,
+        before: int,
+        width: int,
+        stride: int,
+        norm: Norm,
+        groups: int,
+        halve: Halve | None = None,
+    ) -> None:
         super().__init__()
+        made = halve(width) if halve and stride == 2 else None
         after = self.expansion * width
         self.conv1 = nn.Conv2d(before, width, 1, bias=False)
         self.bn1 = normalization(norm, width, groups)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, 1 if made else stride, 1, bias=False)
         self.bn2 = normalization(norm, width, groups)
-        self.conv3 = nn.Conv2d(width, after, 1, bias=False)
+        self.conv3 = _behind(made, nn.Conv2d(width, after, 1, bias=False))
         self.bn3 = normalization(norm, after, groups)
-        self.downsample = shortcut(before, after, stride, norm, groups)
+        self.downsample = shortcut(before, after, stride, norm, groups, halve)
 
     @staticmethod
-    def chain(stride: int) -> tuple[Kernel, ...]:
-        """The kernels of a block, in order."""
+    def chain(stride: int, halve: Kernel | None = None) -> tuple[Kernel, ...]:
+        """The kernels of a block, in order; `halve` is that of what takes a stride's place."""
+        if halve and stride == 2:
+            return Kernel(1, 1), Kernel(3, 1), halve, Kernel(1, 1)
         return Kernel(1, 1), Kernel(3, stride), Kernel(1, 1)
 
     @property
@@ -140,18 +169,27 @@ class ReluPool(nn.Module):
         return functional.relu(functional.max_pool2d(x, 3, 2, 1), inplace=True)
 
 
-def shortcut(before: int, after: int, stride: int, norm: Norm, groups: int) -> nn.Sequential | None:
+def shortcut(
+    before: int, after: int, stride: int, norm: Norm, groups: int, halve: Halve | None = None
+) -> nn.Sequential | None:
     """A 1x1 projection where a block changes its map's shape, else nothing."""
     if before == after and stride == 1:
         return None
-    return nn.Sequential(
-        nn.Conv2d(before, after, 1, stride, bias=False), normalization(norm, after, groups)
-    )
+    made = [halve(before)] if halve and stride == 2 else []
+    convolution = nn.Conv2d(before, after, 1, 1 if made else stride, bias=False)
+    return nn.Sequential(convolution, *made, normalization(norm, after, groups))
+
+
+def _behind(halve: nn.Module | None, convolution: nn.Conv2d) -> nn.Module:
+    return convolution if halve is None else nn.Sequential(halve, convolution)
 
 
 def _projected(projection: nn.Sequential | None, x: Tensor) -> Tensor:
     if projection is None:
         return x
-    convolution, norm = projection
-    assert isinstance(convolution, nn.Conv2d)
+    convolution, *halve, norm = projection
+    # Published wavelets stand behind the convolution, and are named so. They commute with a 1x1
+    # convolution, which then meets a quarter of the cells.
+    for module in halve:
+        x = module(x)
     return convolve(convolution, norm, x)

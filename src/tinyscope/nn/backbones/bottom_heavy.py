@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
+from tinyscope.nn.antialias import AntiAlias
 from tinyscope.nn.backbones.staged import Block, StagedNetwork
 from tinyscope.nn.blocks import Kernel, Norm
 
@@ -30,6 +31,7 @@ class BottomHeavyResNet(StagedNetwork):
         strides: Sequence[PositiveInt] | None = None,
         norm: Norm = "batch",
         groups: PositiveInt = 32,
+        antialias: AntiAlias | None = None,
         norm_eval: bool = False,
         norm_affine: bool = True,
         frozen_stages: int = -1,
@@ -45,6 +47,7 @@ class BottomHeavyResNet(StagedNetwork):
             strides=strides,
             norm=norm,
             groups=groups,
+            antialias=antialias,
             norm_eval=norm_eval,
             norm_affine=norm_affine,
             frozen_stages=frozen_stages,

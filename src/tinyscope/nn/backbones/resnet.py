@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
+from tinyscope.nn.antialias import AntiAlias
 from tinyscope.nn.backbones.staged import Block, StagedNetwork
 from tinyscope.nn.blocks import Kernel, Norm
 
@@ -28,6 +29,7 @@ class ResNet(StagedNetwork):
         strides: Sequence[PositiveInt] | None = None,
         norm: Norm = "batch",
         groups: PositiveInt = 32,
+        antialias: AntiAlias | None = None,
         norm_eval: bool = False,
         norm_affine: bool = True,
         frozen_stages: int = -1,
@@ -44,6 +46,7 @@ class ResNet(StagedNetwork):
             strides=strides,
             norm=norm,
             groups=groups,
+            antialias=antialias,
             norm_eval=norm_eval,
             norm_affine=norm_affine,
             frozen_stages=frozen_stages,

@@ -1,6 +1,7 @@
 """The line that all ResNets share: a stem, then stages of residual blocks, one per level."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.antialias import AntiAlias, halving
 from tinyscope.nn.blocks import (
     BasicBlock,
     Bottleneck,
@@ -25,7 +27,20 @@ _KINDS: dict[str, type[BasicBlock] | type[Bottleneck]] = {
     "basic": BasicBlock,
     "bottleneck": Bottleneck,
 }
-_POOL = Kernel(3, 2)
+
+
+@dataclass(frozen=True)
+class _StemEnd:
+    """How a stem goes on after its convolution and norm, and the kernels from the image on.
+
+    `half` leads to stride 2 where the stem's convolution has or stands for that, else nowhere;
+    `pool` goes on to half the size.
+    """
+
+    half: nn.Module
+    half_kernels: tuple[Kernel, ...]
+    pool: nn.Module
+    pool_kernels: tuple[Kernel, ...]
 
 
 class StagedNetwork(nn.Module):
@@ -46,6 +61,7 @@ class StagedNetwork(nn.Module):
             the stem's own map. Stages beyond the coarsest are not built.
         norm: "batch", or "group", which does not mind small batches.
         groups: Of group norm.
+        antialias: What halves maps in place of strides and the maximum; None leaves those.
         norm_eval: Batch norm uses its running statistics in training too and leaves them as they
             are. Meant for pre-trained weights: without them nothing would be normalized.
         norm_affine: Whether weights and biases of the norms learn.
@@ -71,6 +87,7 @@ class StagedNetwork(nn.Module):
         strides: Sequence[int] | None,
         norm: Norm,
         groups: int,
+        antialias: AntiAlias | None,
         norm_eval: bool,
         norm_affine: bool,
         frozen_stages: int,
@@ -92,19 +109,23 @@ class StagedNetwork(nn.Module):
 
         kind = _KINDS[block]
         channels = [stem_width or width]
-        chain: tuple[Kernel, ...] = (stem, _POOL)
-        chains = [(stem,) if stem.stride == 2 else chain]
-        self.conv1 = nn.Conv2d(3, channels[0], stem.size, stem.stride, stem.size // 2, bias=False)
+        kernel, halve = halving(antialias) if antialias else (None, None)
+        end = _stem_end(stem, antialias, channels[0])
+        chain = (*end.half_kernels, *end.pool_kernels)
+        self._stem_halves = stem.stride == 2
+        chains = [end.half_kernels if self._stem_halves else chain]
+        size, stride, _ = end.half_kernels[0]
+        self.conv1 = nn.Conv2d(3, channels[0], size, stride, size // 2, bias=False)
         self.bn1 = normalization(norm, channels[0], groups)
-        self.pool = ReluPool()
+        self.first_pool, self.pool = end.half, end.pool
         for i, count in enumerate(blocks[: self._stages]):
             inside, outside = width * 2**i, width * 2**i * kind.expansion
             stride = 2 if i else 2 // stem.stride
-            first = kind(channels[-1], inside, stride, norm, groups)
+            first = kind(channels[-1], inside, stride, norm, groups, halve)
             others = (kind(outside, inside, 1, norm, groups) for _ in range(count - 1))
             self.add_module(f"layer{i + 1}", nn.Sequential(first, *others))
             channels.append(outside)
-            chain += kind.chain(stride) + kind.chain(1) * (count - 1)
+            chain += kind.chain(stride, kernel) + kind.chain(1) * (count - 1)
             chains.append(chain)
         self.channels = tuple(channels[reached.index(s)] for s in self.strides)
         self.convolutions = tuple(chains[reached.index(s)] for s in self.strides)
@@ -117,8 +138,8 @@ class StagedNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Normalized images to levels, fine to coarse: (b, channels[i], ceil(h / stride), ...)."""
-        x = convolve(self.conv1, self.bn1, images)
-        stem = x if self.conv1.stride[0] == 2 else None
+        x = self.first_pool(convolve(self.conv1, self.bn1, images))
+        stem = x if self._stem_halves else None
         x = self.pool(x)
         levels = []
         if 2 in self.strides:
@@ -149,7 +170,13 @@ class StagedNetwork(nn.Module):
     def _frozen(self) -> list[nn.Module]:
         if self._frozen_stages < 0:
             return []
-        return [self.conv1, self.bn1, *self._layers()[: self._frozen_stages]]
+        return [
+            self.conv1,
+            self.bn1,
+            self.first_pool,
+            self.pool,
+            *self._layers()[: self._frozen_stages],
+        ]
 
     def _initialize(self, zero_init_residual: bool) -> None:
         for module in self.modules():
@@ -165,3 +192,19 @@ class StagedNetwork(nn.Module):
         for module in self._frozen():
             module.requires_grad_(False)
         self.train()
+
+
+def _stem_end(stem: Kernel, antialias: AntiAlias | None, channels: int) -> _StemEnd:
+    if antialias is None:
+        return _StemEnd(nn.Identity(), (stem,), ReluPool(), (Kernel(3, 2),))
+    kernel, halve = halving(antialias)
+    relu = nn.ReLU(inplace=True)
+    if antialias.startswith("pasa"):  # blurs in front of the maximum, and leaves the stem's stride
+        pool = nn.Sequential(relu, halve(channels), nn.MaxPool2d(3, 1, 1))
+        return _StemEnd(nn.Identity(), (stem,), pool, (kernel, Kernel(3, 1)))
+    pool = nn.Sequential(relu, halve(channels))
+    dense = stem._replace(stride=1)
+    if stem.stride == 1:
+        return _StemEnd(nn.Identity(), (dense,), pool, (kernel,))
+    half = nn.Sequential(nn.ReLU(inplace=True), halve(channels))
+    return _StemEnd(half, (dense, kernel), pool, (kernel,))
