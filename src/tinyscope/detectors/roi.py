@@ -25,6 +25,8 @@ class RoiStage(nn.Module):
         coder: Deltas to boxes.
         pool: Cells per side of the pooled features; supplied by the builder to the head.
         sampling: Samples per cell and axis; 0 takes one per cell of the level.
+        aligned: Samples lie where the proposal is; False puts them half a cell of the level to the
+            lower right, as torchvision's detectors were trained.
         finest: Side in pixels from which a proposal goes to the second level; every doubling
             goes one level further.
         levels: Finest levels of the pyramid that are pooled from.
@@ -50,6 +52,7 @@ class RoiStage(nn.Module):
         *,
         pool: PositiveInt = 7,
         sampling: NonNegativeInt = 2,
+        aligned: bool = True,
         finest: PositiveFloat = 112.0,
         levels: PositiveInt = 4,
         add_objects: bool = True,
@@ -60,7 +63,8 @@ class RoiStage(nn.Module):
     ) -> None:
         super().__init__()
         self.head, self.assigner, self.sampler, self.coder = head, assigner, sampler, coder
-        self.pool, self.sampling, self.finest, self.levels = pool, sampling, finest, levels
+        self.pool, self.sampling, self.aligned = pool, sampling, aligned
+        self.finest, self.levels = finest, levels
         self.add_objects, self.ignore_threshold = add_objects, ignore_threshold
         self.score_threshold, self.nms, self.limit = score_threshold, nms, limit
 
@@ -128,7 +132,7 @@ class RoiStage(nn.Module):
         rows = [(level == i).nonzero()[:, 0] for i in range(len(maps))]
         # float32: in half precision a proposal's corner would lie up to pixels away.
         parts = [
-            roi_align(x.float(), rois[r], self.pool, 1 / stride, self.sampling, True)
+            roi_align(x.float(), rois[r], self.pool, 1 / stride, self.sampling, self.aligned)
             for r, x, stride in zip(rows, maps, pyramid.strides, strict=False)
         ]
         return torch.cat(parts)[torch.cat(rows).argsort()]

@@ -143,7 +143,7 @@ def load_trained(path: str | Path, device: str | torch.device | None = None) -> 
             f"{path}: this version of tinyscope does not understand its recipe ({error}); "
             f"use the version that wrote it, {written}"
         ) from error
-    model = build(_without_files(recipe.model), len(checkpoint.names))
+    model = build(without_files(recipe.model), len(checkpoint.names))
     load_weights(model, checkpoint.weights, path)
     return Detector(model.eval().to(_device(device)), recipe, checkpoint.names)
 
@@ -154,10 +154,10 @@ def _device(wanted: str | torch.device | None) -> str | torch.device:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _without_files(model: Mapping[str, Any]) -> dict[str, Any]:
+def without_files(model: Mapping[str, Any]) -> dict[str, Any]:
     """Model settings without files of pre-trained weights: a checkpoint needs nothing else."""
     return {
-        key: _without_files(value) if isinstance(value, Mapping) else value
+        key: without_files(value) if isinstance(value, Mapping) else value
         for key, value in model.items()
         if key != "weights"
     }

@@ -20,6 +20,7 @@ class Anchors:
         ratios: Height over width, at constant area.
         offset: Where a cell's anchors are centered, in strides from its upper left corner.
         sides: Sides in pixels, one list per level; replaces `scale` and `octaves`.
+        rounded: Half widths and half heights are whole pixels, as those of torchvision's detectors.
 
     Raises:
         ValueError: `sides` has another number of levels than the neck.
@@ -36,6 +37,7 @@ class Anchors:
         ratios: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0),
         offset: float = 0.0,
         sides: tuple[tuple[PositiveFloat, ...], ...] | None = None,
+        rounded: bool = False,
     ) -> None:
         if sides is None:
             sides = tuple(
@@ -52,6 +54,11 @@ class Anchors:
             tuple((side / r**0.5, side * r**0.5) for r in ratios for side in level)
             for level in sides
         )
+        if rounded:
+            self._cells = tuple(
+                tuple((2.0 * round(width / 2), 2.0 * round(height / 2)) for width, height in level)
+                for level in self._cells
+            )
 
     def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors:
         """Anchors of levels of `sizes` (cells), fine to coarse."""

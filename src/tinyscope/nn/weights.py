@@ -2,9 +2,11 @@
 
 import logging
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -47,19 +49,29 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: No such file, damaged, or it holds objects that only code could restore.
     """
+    return read_published(path)[0]
+
+
+def read_published(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The named tensors of a file, and its `meta`: what some frameworks say about them.
+
+    Raises:
+        CheckpointError: As `read_weights`.
+    """
     if not path.is_file():
         raise CheckpointError(f"weights: no file at {path}; give the path of a local file")
     try:
         if path.suffix == ".safetensors" or _starts_as_safetensors(path):
-            return load_file(path)
+            return load_file(path), {}
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"weights: {path} is damaged or holds more than tensors, and reading it would run its "
-            "code; save its state dict alone, best as .safetensors"
+            f"weights: {path} is damaged or holds more than tensors{_refused(error)}, and reading "
+            "it would run its code; save its state dict alone, best as .safetensors"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(f"weights: {path} is damaged ({error}); fetch it again") from error
+    meta = content.get("meta") if isinstance(content, Mapping) else None
     while isinstance(content, Mapping) and (inner := _unwrapped(content)) is not None:
         content = inner
     tensors = {
@@ -69,7 +81,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     }
     if not tensors:
         raise CheckpointError(f"weights: {path} holds no named tensors; save a state dict")
-    return tensors
+    return tensors, {str(k): v for k, v in meta.items()} if isinstance(meta, Mapping) else {}
 
 
 def load_weights(
@@ -135,6 +147,12 @@ def load_weights(
     module.load_state_dict({ours.get(name, name): found[name] for name in loaded}, strict=False)
     log.info("%s: %s", path, report)
     return report
+
+
+def _refused(error: Exception) -> str:
+    """What the file would have called, in brackets, where torch says it."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f" ({found[1]})" if found else ""
 
 
 def _starts_as_safetensors(path: Path) -> bool:
