@@ -24,6 +24,7 @@ from pydantic import (
 from tinyscope import recipes
 from tinyscope.catalog import REQUIRED, Table, arguments, part_name, plain, validate
 from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
+from tinyscope.data.classification import AUGMENTATIONS, IMAGE_SETS
 from tinyscope.errors import SettingsError
 from tinyscope.evaluation import PROTOCOLS
 from tinyscope.matching import CODERS, PRIORS
@@ -43,10 +44,12 @@ DETECTORS = Table(
 )
 RPN_STAGES = Table("rpn", {"proposals": "tinyscope.detectors.proposals:ProposalStage"})
 ROI_STAGES = Table("roi", {"boxes": "tinyscope.detectors.roi:RoiStage"})
+CLASSIFIERS = Table("classifier", {"classifier": "tinyscope.detectors.classifier:Classifier"})
 # The tables of detectors stand here because detectors read settings and not the reverse.
 
 TABLES = {
     "model": DETECTORS,
+    "classifier": CLASSIFIERS,
     "backbone": BACKBONES,
     "neck": NECKS,
     "head": HEADS,
@@ -62,11 +65,14 @@ TABLES = {
     "transforms": TRANSFORMS,
     "merge": MERGES,
     "protocol": PROTOCOLS,
+    "images": IMAGE_SETS,
+    "augmentations": AUGMENTATIONS,
 }
 """Which table the part under a key is from."""
 
 SUPPLIED = {
     "model": ("classes",),
+    "classifier": ("classes",),
     "neck": ("in_channels", "in_strides"),
     "head": ("channels", "strides", "classes", "priors_per_cell", "pool"),
     "priors": ("strides",),
@@ -77,6 +83,9 @@ SUPPLIED = {
 
 IN_A_MODEL = ("backbone", "neck", "head", "priors", "assigner", "sampler", "coder", "rpn", "roi")
 """Arguments of a model's parts that are parts themselves."""
+
+MODELS = ("model", "classifier")
+"""Keys of parts that are made of other parts, besides those in a model."""
 
 Part = dict[str, Any]
 """`name` and options of a part."""
@@ -101,7 +110,7 @@ def check_part(options: Any, path: str, key: str) -> Part:
     kind = table(key)
     name = part_name(options, path, kind)
     known, _ = arguments(kind.load(name, f"{path}.name"))
-    parts = [k for k in IN_A_MODEL if k in known] if key in ("model", *IN_A_MODEL) else []
+    parts = [k for k in IN_A_MODEL if k in known] if key in (*MODELS, *IN_A_MODEL) else []
     checked = kind.check(options, path, SUPPLIED.get(key, ()), parts)
     for inner in parts:
         if options.get(inner) is not None:
@@ -115,7 +124,8 @@ def check_part(options: Any, path: str, key: str) -> Part:
     return result
 
 
-def _checked(key: str, path: str) -> BeforeValidator:
+def checked(key: str, path: str) -> BeforeValidator:
+    """Checks the part that stands at `path` and is of the kind `key`."""
     return BeforeValidator(lambda options: check_part(options, path, key))
 
 
@@ -136,12 +146,12 @@ class DataSettings(Settings):
     where `train_split` and `val_split` name them; "train+val" joins two.
     """
 
-    train: Annotated[Part, _checked("train", "data.train")] | None = None
-    val: Annotated[Part, _checked("val", "data.val")] | None = None
+    train: Annotated[Part, checked("train", "data.train")] | None = None
+    val: Annotated[Part, checked("val", "data.val")] | None = None
     train_split: str = "train"
     val_split: str = "val"
     first_pixel: Literal[0, 1] = 0  # what the files of --data call it; COCO says 0, some copies 1
-    windows: Annotated[Part, _checked("windows", "data.windows")] = {"name": "whole"}
+    windows: Annotated[Part, checked("windows", "data.windows")] = {"name": "whole"}
     transforms: Annotated[tuple[Part, ...], AfterValidator(_check_transforms)] = ()
     batch: PositiveInt = 8  # samples of all processes together
     workers: NonNegativeInt = 2  # of each process
@@ -204,7 +214,7 @@ class PredictSettings(Settings):
     batch: PositiveInt = 4  # tiles at once
     scale: PositiveFloat = 1.0  # images are enlarged by it first; tile and overlap count after it
     flip: bool = False  # look at every tile mirrored as well
-    merge: Annotated[Part, _checked("merge", "predict.merge")] = {"name": "nms"}
+    merge: Annotated[Part, checked("merge", "predict.merge")] = {"name": "nms"}
     score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # else the model's own
     limit: PositiveInt = 1500  # detections of one image; the model's own holds for each tile
     precision: Precision = "auto"
@@ -219,28 +229,33 @@ class PredictSettings(Settings):
 class EvaluateSettings(Settings):
     """By whose rules detections are scored."""
 
-    protocol: Annotated[Part, _checked("protocol", "evaluate.protocol")] = {"name": "tiny"}
+    protocol: Annotated[Part, checked("protocol", "evaluate.protocol")] = {"name": "tiny"}
 
 
-class Recipe(Settings):
-    """Everything that decides a run, but for the place of data and results.
+class AnyRecipe(Settings):
+    """What recipes of all kinds say.
 
     `source` says where the settings are from; `expected` what they reach, by metric.
     """
 
     source: str
     expected: dict[str, float]
-    model: Annotated[Part, _checked("model", "model")]
+
+    def to_yaml(self) -> str:
+        """The resolved recipe; reading it gives an equal one."""
+        return yaml.safe_dump(
+            plain(self.model_dump()), sort_keys=False, default_flow_style=None, allow_unicode=True
+        )
+
+
+class Recipe(AnyRecipe):
+    """Everything that decides a run, but for the place of data and results."""
+
+    model: Annotated[Part, checked("model", "model")]
     data: DataSettings = Field(default_factory=DataSettings)
     train: TrainSettings
     predict: PredictSettings = Field(default_factory=PredictSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
-
-    def to_yaml(self) -> str:
-        """The resolved recipe; `recipe_from` of it gives an equal one."""
-        return yaml.safe_dump(
-            plain(self.model_dump()), sort_keys=False, default_flow_style=None, allow_unicode=True
-        )
 
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
@@ -260,11 +275,32 @@ def load_recipe(recipe: "str | Path | Recipe", overrides: Sequence[str] = ()) ->
         overrides: Changes such as "model.backbone.depth=50", in the order given.
 
     Raises:
-        SettingsError: There is no such recipe, or a setting is wrong.
+        SettingsError: There is no such recipe, it is one of pre-training, or a setting is wrong.
     """
-    if not isinstance(recipe, Recipe):
-        return recipe_from(recipes.resolve(recipe, overrides))
+    values = resolved(recipe, overrides)
+    if trains_a_classifier(values):
+        raise SettingsError(
+            f"recipe: {_title(recipe)} pre-trains a backbone; run it with `tinyscope pretrain`, "
+            "and name the checkpoint in model.backbone.weights of a detector's recipe"
+        )
+    return recipe_from(values)
+
+
+def resolved(recipe: str | Path | AnyRecipe, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a recipe of any kind after `extends` and overrides, not checked."""
+    if not isinstance(recipe, AnyRecipe):
+        return recipes.resolve(recipe, overrides)
     values = recipe.model_dump()
     for override in overrides:
         values = recipes.apply(values, override)
-    return recipe_from(values)
+    return values
+
+
+def trains_a_classifier(values: Mapping[str, Any]) -> bool:
+    """Whether a recipe is one of pre-training, by the name of its model."""
+    model = values.get("model")
+    return isinstance(model, Mapping) and model.get("name") in CLASSIFIERS.names()
+
+
+def _title(recipe: str | Path | AnyRecipe) -> str:
+    return "it" if isinstance(recipe, AnyRecipe) else str(recipe)

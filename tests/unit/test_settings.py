@@ -7,6 +7,7 @@ import pytest
 from tinyscope import recipes
 from tinyscope.catalog import REQUIRED, arguments
 from tinyscope.errors import SettingsError
+from tinyscope.pretraining import load_any
 from tinyscope.settings import (
     IN_A_MODEL,
     SUPPLIED,
@@ -208,7 +209,7 @@ def test_a_loaded_recipe_can_be_changed_by_overrides():
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_of_the_package_is_valid(name):
-    assert load_recipe(name).source
+    assert load_any(name).source
 
 
 ROWS = [(key, name) for key in TABLES for name in table(key).names()]

@@ -27,9 +27,9 @@ def recipes(
     elif recipe is None:
         _list(json_file)
     else:
-        from tinyscope.settings import load_recipe
+        from tinyscope.pretraining import load_any
 
-        loaded = load_recipe(recipe, overrides or ())
+        loaded = load_any(recipe, overrides or ())
         if json_file:
             write_json(loaded.model_dump(mode="json"), json_file)
         else:

@@ -100,15 +100,25 @@ def loader(
     Raises:
         SettingsError: The batch cannot be shared among the processes.
     """
-    if batch < 1 or batch % world:
-        raise SettingsError(
-            f"data.batch: {batch} samples cannot be shared evenly among {world} processes; "
-            f"use a positive multiple of {world}"
-        )
+    sampler = Steps(batch, start_step, steps, rank, world)
+    shares = Shares(training_set, divisor)
+    return step_loader(shares, sampler, workers, prefetch=prefetch, pin=pin, context=context)
+
+
+def step_loader(
+    shares: Dataset[Any],
+    sampler: Sampler[list[int]],
+    workers: int,
+    *,
+    prefetch: int = 4,
+    pin: bool = False,
+    context: str = "fork",
+) -> Loader:
+    """The items of `shares`, each a share of a step; options as of `loader`."""
     return Loader(
-        Shares(training_set, divisor),
-        sampler=Steps(batch, start_step, steps, rank, world),
-        batch_size=None,  # an item of `Shares` is a batch already
+        shares,
+        sampler=sampler,
+        batch_size=None,  # an item is a batch already
         collate_fn=_as_it_is,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
@@ -129,6 +139,13 @@ class Steps(Sampler[list[int]]):
     steps: int
     rank: int = 0
     world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.batch % self.world:
+            raise SettingsError(
+                f"data.batch: {self.batch} samples cannot be shared evenly among {self.world} "
+                f"processes; use a positive multiple of {self.world}"
+            )
 
     def __len__(self) -> int:
         return max(0, self.steps - self.start_step)

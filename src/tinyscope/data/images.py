@@ -46,6 +46,7 @@ def read_image(
     sixteen_bit: SixteenBit = "stretch",
     backdrop: Sequence[int] = BACKDROP,
     pixel_limit: int = PIXEL_LIMIT,
+    content: bytes | None = None,
 ) -> UInt8[Tensor, "3 h w"]:
     """Reads an image file as RGB, upright as its EXIF block says; of several frames the first.
 
@@ -57,6 +58,7 @@ def read_image(
             values under `full`, and the targets with them.
         backdrop: RGB under transparent pixels.
         pixel_limit: Larger images are refused.
+        content: Bytes of a file that lies in an archive; `path` is then its name in errors.
 
     Returns:
         The pixels; memory is channels-last, or one shared plane for a gray image.
@@ -64,7 +66,7 @@ def read_image(
     Raises:
         DataError: The file is missing, empty, no image, truncated or too large.
     """
-    with opened(path, pixel_limit) as image:
+    with opened(path, pixel_limit, content) as image:
         image.load()
         turn = _TURNS.get(orientation(image))
         pixels = _pixels(image, path, sixteen_bit, backdrop)

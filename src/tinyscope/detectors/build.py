@@ -35,6 +35,18 @@ def build(model: Mapping[str, Any], classes: int) -> nn.Module:
     return detector
 
 
+def build_classifier(model: Mapping[str, Any], classes: int) -> nn.Module:
+    """A classifier with fresh weights, from the `model` of a recipe of pre-training.
+
+    Raises:
+        SettingsError, CheckpointError: As `build`.
+    """
+    checked = check_part(model, "model", "classifier")
+    parts = {"backbone": _simple(checked, "backbone", "model"), "classes": classes}
+    classifier: nn.Module = _assemble(checked, "model", "classifier", parts)
+    return classifier
+
+
 def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a head and its matching, those of them that the owner has."""
     parts: dict[str, Any] = {}

@@ -56,9 +56,7 @@ def open_place(folder: Path, precision: str, resume: bool, devices: int) -> Plac
     return Place(fabric, chosen, folder, last_checkpoint(folder))
 
 
-def carry_out(
-    place: Place, model: nn.Module, plan: Plan, recipe: str, about: Iterable[str]
-) -> Run:
+def carry_out(place: Place, model: nn.Module, plan: Plan, recipe: str, about: Iterable[str]) -> Run:
     """Trains to the end, from the beginning or from where the run in the folder stopped.
 
     Args:

@@ -1,5 +1,6 @@
 """Opening image files: what can be known without decoding them, and errors that name the file."""
 
+import io
 import struct
 import threading
 from collections.abc import Iterator
@@ -20,15 +21,22 @@ _pillow_limit = threading.Lock()
 
 
 @contextmanager
-def opened(path: Path, pixel_limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
+def opened(
+    path: Path, pixel_limit: int = PIXEL_LIMIT, content: bytes | None = None
+) -> Iterator[Image.Image]:
     """Opens an image without decoding it; all that goes wrong inside becomes a DataError.
+
+    Args:
+        path: The file.
+        pixel_limit: Larger images are refused.
+        content: Bytes of a file that lies in an archive; `path` is then its name in errors.
 
     Raises:
         DataError: The file is missing, empty, no image, damaged, or of more than `pixel_limit`
             pixels.
     """
     try:
-        with _open(path) as image:
+        with _open(path if content is None else io.BytesIO(content)) as image:
             if image.width * image.height > pixel_limit:
                 raise DataError(
                     f"image {path} has {image.width} x {image.height} pixels, more than the limit "
@@ -48,7 +56,7 @@ def opened(path: Path, pixel_limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
     except IsADirectoryError as error:
         raise DataError(f"image {path} is a folder; name a file in it") from error
     except UnidentifiedImageError as error:
-        if not path.stat().st_size:
+        if not (path.stat().st_size if content is None else len(content)):
             raise DataError(
                 f"image {path} is empty (0 bytes); copy or download it again"
             ) from error
@@ -82,7 +90,7 @@ def orientation(image: Image.Image) -> int:
         return 1
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path | io.BytesIO) -> Image.Image:
     # Pillow's own limit is one number per process and warns at 90 megapixels, which rasters
     # exceed as a rule; the check of `opened` stands in for it.
     with _pillow_limit:

@@ -1,0 +1,67 @@
+"""A folder of class folders, train/CLASS/image and val/CLASS/image, as ImageNet is stored."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinyscope.data.classification.labeled import ImageFiles, LabeledImages, kept
+from tinyscope.data.images import read_image
+from tinyscope.errors import DataError
+from tinyscope.formats.files import image_files, split_names
+
+
+def folder(path: Path, split: str = "train") -> LabeledImages:
+    """A split of a folder of class folders; a class is called as its folder.
+
+    Args:
+        path: Holds a folder of the split's name.
+        split: `train`, `val`, `test` or a name of the user's own.
+
+    Raises:
+        DataError: There is no such split, it has no class folders, or one of them is empty.
+    """
+    root = split_folder(path, split)
+    if root is None:
+        raise DataError(
+            f"image set {path}: no folder {' or '.join(split_names(split))}; put the images into "
+            f"{split}/CLASS/"
+        )
+    with os.scandir(root) as entries:
+        classes = sorted(entry.name for entry in entries if entry.is_dir())
+    files = {name: [f"{name}/{file}" for file in image_files(root / name)] for name in classes}
+    check_classes(files, str(root))
+    return kept(of_classes(files, root))
+
+
+def split_folder(path: Path, split: str) -> Path | None:
+    """The folder of a split, by any of its names."""
+    return next((path / n for n in split_names(split) if (path / n).is_dir()), None)
+
+
+def of_classes(files: Mapping[str, Sequence[str]], root: Path) -> ImageFiles:
+    """Image files below `root` by class."""
+    flat = [str(root / file) for listed in files.values() for file in listed]
+    counts = [len(listed) for listed in files.values()]
+    return ImageFiles(
+        flat, np.repeat(np.arange(len(files)), counts), tuple(files), lambda f: read_image(Path(f))
+    )
+
+
+def check_classes(files: Mapping[str, Sequence[str]], source: str) -> None:
+    """That there are classes, and images of each.
+
+    Raises:
+        DataError: There are none.
+    """
+    if not files:
+        raise DataError(
+            f"image set {source}: holds no class folders; put the images into one folder per "
+            "class, such as cat/1.jpg"
+        )
+    if empty := [name for name, listed in files.items() if not listed]:
+        raise DataError(
+            f"image set {source}: no images in the class folder {empty[0]!r} "
+            f"({len(empty)} such folder(s)); add images or remove the folder"
+        )
