@@ -62,6 +62,23 @@ def size_chart(found: "NDArray[np.float64]", missed: "NDArray[np.float64]") -> s
     return _svg(draw)
 
 
+def share_chart(shares: Mapping[str, Mapping[str, float]]) -> str:
+    """Shares of a whole by name of the whole and of the part, as groups of bars, as SVG."""
+
+    def draw(axes: "Axes") -> None:
+        parts = list(dict.fromkeys(part for whole in shares.values() for part in whole))
+        width = 0.8 / len(shares)
+        for i, (name, whole) in enumerate(shares.items()):
+            places = [n - 0.4 + (i + 0.5) * width for n in range(len(parts))]
+            heights = [100 * whole.get(part, 0.0) for part in parts]
+            axes.bar(places, heights, width, label=name)
+        axes.set_xticks(range(len(parts)), parts)
+        axes.set(ylabel="operations, %")
+        axes.legend(frameon=False, fontsize=8)
+
+    return _svg(draw)
+
+
 def _svg(draw: Callable[[Any], None]) -> str:
     try:
         import matplotlib as mpl

@@ -1,0 +1,72 @@
+"""The forward pass of a model part by part, without what depends on values."""
+
+import re
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from tinyscope.detectors.dense import DenseDetector
+from tinyscope.detectors.two_stage import TwoStageDetector
+
+BACKBONE = "backbone"
+_STEM = re.compile(r"|model|stem.*|(conv|bn|norm|act|relu|pool|maxpool)\d*")
+_COUNTED_FROM_0 = re.compile(r"(?:stages|layers)_(\d+)|transition(\d+)")
+_COUNTED_FROM_1 = re.compile(r"(?:layer|stage)(\d+)")
+
+
+class Walk(nn.Module):
+    """The parts of a detector, or a backbone alone, as they follow each other.
+
+    A second stage meets as many regions as it is told, since no proposals are made; what pools
+    them is left out. So it runs where tensors have shapes and no values.
+
+    Args:
+        model: A detector, or a backbone.
+        regions: Per image, for a second stage.
+    """
+
+    def __init__(self, model: nn.Module, regions: int) -> None:
+        super().__init__()
+        self.regions = regions
+        self.levels: Sequence[Tensor] = ()  # of the backbone, as they last came out
+        self.pool = 0
+        self.backbone = model
+        self.neck: nn.Module | None = None
+        if isinstance(model, DenseDetector | TwoStageDetector):
+            self.backbone, self.neck = model.backbone, model.neck
+        if isinstance(model, DenseDetector):
+            self.head = model.head
+        if isinstance(model, TwoStageDetector):
+            self.rpn, self.roi, self.pool = model.rpn, model.roi.head, model.roi.pool
+
+    def forward(self, images: Tensor) -> None:
+        """Normalized images (b, 3, h, w)."""
+        self.levels = self.backbone(images)
+        if self.neck is None:
+            return
+        pyramid = self.neck(self.levels)
+        if self.pool:
+            self.rpn(pyramid)
+            regions, fine = self.regions * len(images), pyramid.levels[0]
+            self.roi(fine.new_empty(regions, fine.shape[1], self.pool, self.pool))
+        else:
+            self.head(pyramid)
+
+
+def part_of(path: str) -> str:
+    """The part that a module of a walk belongs to: `backbone.stem`, `backbone.stage 1`, `neck`.
+
+    Stages count from 1. What joins two stages of an HRNet is of the later one. Children of a
+    backbone that are no stage by their name stand for themselves.
+    """
+    owner, _, inside = path.partition(".")
+    if owner != BACKBONE:
+        return owner
+    child = inside.removeprefix("model.").partition(".")[0]
+    if _STEM.fullmatch(child):
+        return f"{BACKBONE}.stem"
+    if found := _COUNTED_FROM_1.fullmatch(child):
+        return f"{BACKBONE}.stage {found[1]}"
+    if found := _COUNTED_FROM_0.fullmatch(child):
+        return f"{BACKBONE}.stage {int(found[1] or found[2]) + 1}"
+    return f"{BACKBONE}.{child}"

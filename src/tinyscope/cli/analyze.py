@@ -1,0 +1,98 @@
+"""`tinyscope analyze`: why the numbers are what they are; `analyze model`: what a model costs."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyscope.cli.output import JsonFile, Overrides, write_json
+from tinyscope.errors import SettingsError
+
+app = typer.Typer(
+    help="Explain a model.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Precision(StrEnum):
+    """Of all maps."""
+
+    full = "32"
+    bf16 = "bf16"
+    half = "16"
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def model(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a YAML file.")],
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Width and height of the images, pixels.")
+    ] = "640x512",
+    overrides: Overrides = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes; else the recipe's, or one.")
+    ] = None,
+    rois: Annotated[
+        int, typer.Option(min=1, help="Proposals per image that a second stage is counted with.")
+    ] = 1000,
+    batch: Annotated[int, typer.Option(min=1, help="Images whose memory is counted.")] = 1,
+    precision: Annotated[
+        Precision, typer.Option(help="Of all maps, for the memory.")
+    ] = Precision.full,
+    suggest: Annotated[
+        bool,
+        typer.Option("--suggest", help="Look for a bottom-heavy backbone of the same cost."),
+    ] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Of --suggest: G operations of the backbone, published count."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Of --suggest: how far off the budget, as a fraction.")
+    ] = 0.01,
+    object_side: Annotated[
+        float | None,
+        typer.Option(
+            help="Of --suggest: side of typical objects, pixels; stages shall grow of "
+            "which it covers two cells or more; else the first two."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of the operations per stage.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Count parameters, multiply-adds, memory and receptive fields of a recipe's model."""
+    from tinyscope.engine.analyze_model import PICTURE, analyze_model
+
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
+    if not found:
+        raise SettingsError(f"--size {size}: must be width x height in pixels, such as 640x512")
+    report = analyze_model(
+        recipe,
+        (int(found[2]), int(found[1])),
+        overrides=overrides or (),
+        out=out,
+        classes=classes,
+        rois=rois,
+        batch=batch,
+        precision=precision.value,
+        suggest=suggest,
+        budget=None if budget is None else budget * 1e9,
+        tolerance=tolerance,
+        object_side=object_side,
+    )
+    if json_file:
+        write_json(report.to_json(), json_file)
+    if str(json_file) != "-":
+        typer.echo(report.table)
+        if out:
+            typer.echo(f"\npicture -> {out / PICTURE}")
