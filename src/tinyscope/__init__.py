@@ -7,17 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinyscope.analysis.model_report import ModelReport
+    from tinyscope.engine.analyze_model import analyze_model
     from tinyscope.engine.convert import convert
     from tinyscope.engine.detector import Detector, load
     from tinyscope.engine.evaluate import evaluate_files as evaluate
     from tinyscope.engine.evaluate_model import evaluate_model
     from tinyscope.engine.import_checkpoint import Imported, import_checkpoint
     from tinyscope.engine.predict import predict
+    from tinyscope.engine.pretrain import pretrain
     from tinyscope.engine.report import report
     from tinyscope.engine.run import Run
     from tinyscope.engine.train import train
     from tinyscope.errors import TinyscopeError
     from tinyscope.evaluation import Result
+    from tinyscope.pretraining import PretrainRecipe
     from tinyscope.settings import Recipe, load_recipe
     from tinyscope.types import Detections, Sample, Target
 
@@ -25,12 +29,15 @@ _HOME = {
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
     "Imported": "tinyscope.engine.import_checkpoint:Imported",
+    "ModelReport": "tinyscope.analysis.model_report:ModelReport",
+    "PretrainRecipe": "tinyscope.pretraining:PretrainRecipe",
     "Recipe": "tinyscope.settings:Recipe",
     "Result": "tinyscope.evaluation:Result",
     "Run": "tinyscope.engine.run:Run",
     "Sample": "tinyscope.types:Sample",
     "Target": "tinyscope.types:Target",
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
+    "analyze_model": "tinyscope.engine.analyze_model:analyze_model",
     "convert": "tinyscope.engine.convert:convert",
     "evaluate": "tinyscope.engine.evaluate:evaluate_files",
     "evaluate_model": "tinyscope.engine.evaluate_model:evaluate_model",
@@ -38,6 +45,7 @@ _HOME = {
     "load": "tinyscope.engine.detector:load",
     "load_recipe": "tinyscope.settings:load_recipe",
     "predict": "tinyscope.engine.predict:predict",
+    "pretrain": "tinyscope.engine.pretrain:pretrain",
     "report": "tinyscope.engine.report:report",
     "train": "tinyscope.engine.train:train",
 }
@@ -46,12 +54,15 @@ __all__ = [
     "Detections",
     "Detector",
     "Imported",
+    "ModelReport",
+    "PretrainRecipe",
     "Recipe",
     "Result",
     "Run",
     "Sample",
     "Target",
     "TinyscopeError",
+    "analyze_model",
     "convert",
     "evaluate",
     "evaluate_model",
@@ -59,6 +70,7 @@ __all__ = [
     "load",
     "load_recipe",
     "predict",
+    "pretrain",
     "report",
     "train",
 ]

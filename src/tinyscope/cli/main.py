@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tinyscope.cli.analyze import app as analyze
 from tinyscope.cli.convert import convert
 from tinyscope.cli.evaluate import evaluate
+from tinyscope.cli.import_checkpoint import import_checkpoint
 from tinyscope.cli.predict import predict
+from tinyscope.cli.pretrain import pretrain
 from tinyscope.cli.recipes import recipes
 from tinyscope.cli.report import report
 from tinyscope.cli.synthetic import synthetic
@@ -25,8 +28,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug of ours shows its plain traceback
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, predict, report, convert, recipes, synthetic):
+for _command in (
+    train,
+    pretrain,
+    evaluate,
+    predict,
+    report,
+    convert,
+    import_checkpoint,
+    recipes,
+    synthetic,
+):
     app.command()(_command)
+app.add_typer(analyze, name="analyze")
 
 
 def _version(wanted: bool) -> bool:
