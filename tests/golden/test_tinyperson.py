@@ -2,6 +2,7 @@
 
 import pytest
 from golden_files import Topic
+from manifests import assert_maps
 from necks import assert_pyramid_equals
 
 TOPIC = Topic(
@@ -11,7 +12,6 @@ TOPIC = Topic(
         "eval_*.json": "the TinyPerson protocol",
         "fcos_head.*": "the Adap-FCOS head",
         "flops_*.json": "the cost of whole detectors",
-        "manifest_*.json": "importing official checkpoints",
         "merge_*": "TinyPerson's merging of tiles",
         "salpha_*": "S-alpha",
         "scale_match.json": "Scale Match",
@@ -19,6 +19,25 @@ TOPIC = Topic(
         "timing.json": "the TinyPerson protocol",
     },
 )
+
+PUBLISHED = {
+    "manifest_faster_rcnn.json": ("quick/faster_rcnn", []),
+    "manifest_adap_retinanet.json": ("quick/retinanet", []),
+    "manifest_adap_fcos.json": (
+        "quick/small",
+        [
+            "model.backbone={name: resnet}",
+            "model.neck={channels: 256, norm: null, coarsest: 64, extra: conv_output}",
+            "model.head={depth: 4, norm: none}",
+        ],
+    ),
+}
+"""Settings of the published detectors that have names and shapes of tensors."""
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("manifest_*.json"))
+def test_names_and_shapes_of_a_published_detector_have_their_place(file):
+    assert_maps(TOPIC.json(file), *PUBLISHED[file])
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("fcos_neck*.safetensors"))

@@ -57,7 +57,7 @@ class TwoFcHead(nn.Module):
         x = functional.relu(self.first(features.flatten(1)), inplace=True)
         x = functional.relu(self.second(x), inplace=True)
         deltas = self.box(x).float()
-        return self.classification(x).float(), deltas.view(len(x), -1, 4)
+        return self.classification(x).float(), deltas.unflatten(1, (-1, 4))
 
     def class_deltas(
         self, deltas: Float[Tensor, "r d 4"], labels: Int64[Tensor, "r"]
