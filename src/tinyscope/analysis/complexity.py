@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -152,8 +153,8 @@ def _images(count: int, size: Size, dtype: torch.dtype = torch.float32) -> torch
 
 
 def _levels(walk: Walk) -> tuple[Level, ...]:
-    chains = getattr(walk.backbone, "convolutions", [None] * len(walk.levels))
-    strides = walk.backbone.strides
+    backbone: Any = walk.backbone
+    chains = getattr(backbone, "convolutions", [None] * len(walk.levels))
     return tuple(
         Level(
             stride,
@@ -161,7 +162,7 @@ def _levels(walk: Walk) -> tuple[Level, ...]:
             int(x.shape[1]),
             None if chain is None else receptive_field(chain),
         )
-        for stride, x, chain in zip(strides, walk.levels, chains, strict=True)
+        for stride, x, chain in zip(backbone.strides, walk.levels, chains, strict=True)
     )
 
 

@@ -98,15 +98,15 @@ class ModelReport:
             dict(suggestion.backbone), default_flow_style=True, sort_keys=False, width=1000
         ).strip()
         rows = [["blocks", "published G", "of the budget", "parameters M"]]
-        for choice in (suggestion.chosen, *suggestion.runners_up):
-            rows.append(
-                [
-                    " ".join(map(str, choice.blocks)),
-                    f"{choice.operations / 1e9:.3f}",
-                    f"{choice.deviation:+.2%}",
-                    f"{choice.parameters / 1e6:.2f}",
-                ]
-            )
+        rows += [
+            [
+                " ".join(map(str, choice.blocks)),
+                f"{choice.operations / 1e9:.3f}",
+                f"{choice.deviation:+.2%}",
+                f"{choice.parameters / 1e6:.2f}",
+            ]
+            for choice in (suggestion.chosen, *suggestion.runners_up)
+        ]
         return f"suggestion: --set 'model.backbone={settings}'\n\n{aligned(rows)}"
 
 

@@ -178,7 +178,7 @@ def _made(*_: Any, out_shape: _Shape, **__: Any) -> int:
 
 
 def _formulas() -> Iterator[tuple[Any, Callable[..., int]]]:
-    special = {
+    special: dict[Any, Callable[..., int]] = {
         _aten.convolution: _convolution,
         _aten.native_batch_norm: _batch_norm,
         _aten.native_group_norm: _batch_norm,

@@ -149,7 +149,7 @@ def _carried(backbone: Mapping[str, Any], name: str, *apart: str) -> dict[str, A
 def _early(stages: int, object_side: float | None) -> int:
     if object_side is None:
         return min(2, stages - 1)
-    seen = sum(4 * 2**i <= object_side / 2 for i in range(stages))
+    seen = len([i for i in range(stages) if 4 * 2**i <= object_side / 2])
     return max(1, min(seen, stages - 1))
 
 
