@@ -1,5 +1,6 @@
 """Pixels of one image of any size to what a detector finds in it, whole or tile by tile."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -34,7 +35,7 @@ class Predictor:
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
         views = self.device.type == "cpu"  # elsewhere full batches are worth more
-        self.tiles = TileBatches(settings.batch, largest_stride(model), views=views)
+        self.tiles = TileBatches(settings.batch, side_divisor(model), views=views)
 
     @torch.no_grad()
     def __call__(self, image: UInt8[Tensor, "3 h w"]) -> Detections:
@@ -88,12 +89,17 @@ class Predictor:
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
 
-def largest_stride(model: nn.Module) -> int:
-    """What the sides of images are padded to a multiple of."""
+def side_divisor(model: nn.Module) -> int:
+    """What the sides of images are padded to a multiple of.
+
+    That is the pyramid's largest stride, or more where a backbone needs it (`divisor`): an HRNet
+    has a branch of stride 32 even if the pyramid ends before.
+    """
+    needed = int(getattr(getattr(model, "backbone", None), "divisor", 1))
     for part in (model, getattr(model, "neck", None)):
         if strides := getattr(part, "strides", None):
-            return int(max(strides))
-    return 1
+            return math.lcm(needed, int(max(strides)))
+    return needed
 
 
 def _mirror(found: Detections, width: int) -> Detections:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.evaluate_model import evaluate_detector
 from tinyscope.engine.loop import BatchSource, Plan, Score, check_monitor
+from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
 from tinyscope.engine.state import Identity
@@ -91,7 +91,6 @@ def _plan(
     recipe: Recipe, training_set: TrainingSet, detector: nn.Module, score: Score | None
 ) -> Plan:
     settings = recipe.train
-    strides: Any = detector.get_submodule("neck").strides
     epoch = len(training_set) / (recipe.data.batch * settings.accumulate)
     return Plan(
         settings,
@@ -102,7 +101,7 @@ def _plan(
             training_set.annotations.names,
             fingerprint(training_set.annotations),
         ),
-        batches=_batches(recipe, training_set, max(strides)),
+        batches=_batches(recipe, training_set, side_divisor(detector)),
         score=score,
     )
 

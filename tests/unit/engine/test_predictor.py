@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from finder import finder, picture
 from PIL import Image
 
 from tinyscope.engine.detector import Detector, load, pixels
+from tinyscope.engine.predictor import side_divisor
 from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.settings import load_recipe
 
@@ -53,6 +56,16 @@ def test_sides_are_padded_for_the_largest_stride_and_nothing_is_found_in_the_pad
     found = detector.predict(torch.full((3, 9, 13), 200, dtype=torch.uint8))
     assert detector.model.shapes == [(1, 3, 16, 16)]
     assert found.boxes.tolist() == [[0, 0, 13, 9]]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "neck", "expected"),
+    [({}, [4, 8], 8), ({"divisor": 32}, [4, 8], 32), ({"divisor": 32}, [4, 64], 64), ({}, [], 1)],
+)
+def test_sides_are_padded_for_the_backbone_too(backbone, neck, expected):
+    model = torch.nn.Module()
+    model.backbone, model.neck = SimpleNamespace(**backbone), SimpleNamespace(strides=neck)
+    assert side_divisor(model) == expected
 
 
 def test_tiles_go_through_the_model_in_batches():
