@@ -12,12 +12,11 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
+from _measure import added_megabytes, in_own_process
 from torch import Tensor
 from torchvision.models import detection
 
@@ -171,30 +170,13 @@ def seconds(steps: tuple[Step, Step], repeats: int) -> tuple[float, float]:
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-def _resident(key: str) -> float:
-    """VmRSS (now) or VmHWM (peak) of this process, MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(x.split()[1]) for x in lines if x.startswith(key)) / 1024
-
-
-def _peak(name: str, ours: bool, which: int, precision: str, channel: Any) -> None:
-    step = (our_steps(name, precision) if ours else their_steps(name))[which]
-    before = _resident("VmRSS")
-    # The peak that getrusage knows includes that of the process which started this one.
-    Path("/proc/self/clear_refs").write_text("5")
-    for _ in range(2):
-        step()
-    channel.put(_resident("VmHWM") - before)
+def _peak(name: str, ours: bool, which: int, precision: str) -> float:
+    return added_megabytes((our_steps(name, precision) if ours else their_steps(name))[which])
 
 
 def peak_megabytes(name: str, ours: bool, which: int, precision: str) -> float:
     """What two steps add to the resident memory of a process of their own, optimizer included."""
-    context = get_context("spawn")
-    channel = context.Queue()
-    process = context.Process(target=_peak, args=(name, ours, which, precision, channel))
-    process.start()
-    megabytes: float = channel.get()
-    process.join()
+    megabytes: float = in_own_process(_peak, name, ours, which, precision)
     return megabytes
 
 
