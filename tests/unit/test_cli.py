@@ -15,6 +15,7 @@ import yaml
 import tinyscope
 from tinyscope import recipes
 from tinyscope.cli import app, main
+from tinyscope.engine.import_checkpoint import Imported
 from tinyscope.errors import DataError, SettingsError
 
 COMMANDS = typer.main.get_command(app).commands
@@ -172,6 +173,28 @@ def test_a_result_that_cannot_be_written_is_an_error(engine, capsys, tmp_path):
     assert f"{place}: the JSON cannot be written" in capsys.readouterr().err
 
 
+def test_import_checkpoint_passes_on_what_it_was_given(engine, capsys, tmp_path):
+    done = Imported(tmp_path / "o.ckpt", "detector", "mmdet", 3, ("neck.CAM.a",), ("person",))
+    calls = engine("tinyscope.engine.import_checkpoint:import_checkpoint", done)
+    given = ["import-checkpoint", "a.pth", "--as", "quick/small", "--out", tmp_path / "o.ckpt"]
+    given += ["--name", "person", "--ignore", "neck.CAM.", "--layout", "mmdet", "--blue-first"]
+    assert call(*given) == 0
+    (arguments, options) = calls[0]
+    assert arguments == (Path("a.pth"), "quick/small", tmp_path / "o.ckpt")
+    assert options == {
+        "names": ["person"],
+        "overrides": (),
+        "part": "detector",
+        "layout": "mmdet",
+        "ignore": ["neck.CAM."],
+        "blue_first": True,
+        "norm_eps": 1e-5,
+    }
+    assert "ignored: neck.CAM.a" in capsys.readouterr().out
+    assert call(*given, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["names"] == ["person"]
+
+
 def test_the_synthetic_set_can_be_converted(capsys, tmp_path):
     numbers = ["--train", 2, "--val", 1, "--size", 64, 96]
     assert call("synthetic", tmp_path / "made", *numbers) == 0
@@ -209,6 +232,10 @@ def test_the_schema_knows_the_options_of_parts(capsys):
     assert schema["$defs"]["part_rpn"]["oneOf"][0]["properties"]["coder"] == {
         "$ref": "#/$defs/part_coder"
     }
+    images = schema["$defs"]["ImageSettings"]["properties"]
+    assert images["transforms"]["items"] == {"$ref": "#/$defs/part_augmentations"}
+    classifier = schema["else"]["then"]["properties"]["model"]
+    assert classifier == {"$ref": "#/$defs/part_classifier"}
     references = {f"#/$defs/{name}" for name in schema["$defs"]}
     assert set(_references(schema)) <= references
 

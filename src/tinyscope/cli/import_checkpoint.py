@@ -35,9 +35,7 @@ def import_checkpoint(
         typer.Option("--name", help="Class, in the file's order; may be given several times."),
     ] = None,
     overrides: Overrides = None,
-    part: Annotated[
-        Part, typer.Option(help="The whole, or the backbone alone.")
-    ] = Part.detector,
+    part: Annotated[Part, typer.Option(help="The whole, or the backbone alone.")] = Part.detector,
     layout: Annotated[
         Layout | None, typer.Option(help="Whose names the file has; else found by itself.")
     ] = None,

@@ -54,9 +54,7 @@ def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module) -> str:
     """What the misfit looks like, and what to do about it."""
     differing = {n for n, value in found.values.items() if value.shape != own[n].shape}
     if differing and all(_by_class(name) for name in differing):
-        head = model.roi.head if hasattr(model, "roi") else model.head
-        assert isinstance(head, nn.Module)
-        classes = head.classes
+        classes = model.get_submodule("roi.head" if hasattr(model, "roi") else "head").classes
         assert isinstance(classes, int)
         rows = len(next(v for n, v in found.values.items() if n.endswith("classification.bias")))
         own_rows = len(own[next(n for n in own if n.endswith("head.classification.bias"))])

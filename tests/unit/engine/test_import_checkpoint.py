@@ -206,8 +206,26 @@ def test_the_backbone_of_a_detector_can_be_taken(state, tmp_path):
     assert torch.equal(load_file(out)["backbone.conv1.weight"], state["backbone.conv1.weight"])
     with pytest.raises(CheckpointError, match="of another model"):
         import_checkpoint(
-            file, "quick/faster_rcnn", out, overrides=[*SMALL, "model.backbone.width=8"], part="backbone"
+            file,
+            "quick/faster_rcnn",
+            out,
+            overrides=[*SMALL, "model.backbone.width=8"],
+            part="backbone",
         )
+
+
+def test_an_hrnet_leaves_its_classifier_behind(tmp_path):
+    hrnet = "model.backbone={name: hrnet, width: 1}"
+    backbone = detector(overrides=[hrnet, "model.neck.channels=8"], classes=1).backbone
+    extra = {"incre_modules.0.0.conv1.weight": torch.zeros(2), "classifier.bias": torch.zeros(2)}
+    file = write(tmp_path, {**backbone.state_dict(), **extra})
+    out = tmp_path / "backbone.safetensors"
+    done = import_checkpoint(file, "quick/faster_rcnn", out, overrides=[hrnet], part="backbone")
+    assert done.ignored == tuple(extra)
+    assert torch.equal(
+        load_file(out)["backbone.stage4.2.fuse_layers.3.0.2.0.weight"],
+        backbone.state_dict()["stage4.2.fuse_layers.3.0.2.0.weight"],
+    )
 
 
 def test_a_network_of_blue_green_red_gives_the_same_for_turned_images(model, state, tmp_path):

@@ -22,9 +22,7 @@ def with_red_first(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**values, STEM: stem.flip(1)}
 
 
-def with_norm_eps(
-    values: Mapping[str, Tensor], model: nn.Module, eps: float
-) -> dict[str, Tensor]:
+def with_norm_eps(values: Mapping[str, Tensor], model: nn.Module, eps: float) -> dict[str, Tensor]:
     """The weights of a network whose batch norms divide by sqrt(variance + eps), for ours.
 
     A norm's weight takes up the difference; where the variance is 0 and so is `eps`, nothing

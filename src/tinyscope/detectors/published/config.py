@@ -9,7 +9,7 @@ from tinyscope.nn.heads.fcos import FcosHead
 
 
 def contradictions(config: str, detector: nn.Module, *, blue_first: bool) -> list[str]:
-    """In what the network that a config describes computes otherwise than ours; empty if in nothing.
+    """In what the network that a config describes computes otherwise than ours, if in anything.
 
     Args:
         config: The text that the framework keeps in its checkpoints.

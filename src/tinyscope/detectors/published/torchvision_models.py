@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from tinyscope.detectors.published.table import Entry, Keys
