@@ -81,6 +81,8 @@ def import_checkpoint(
     file, out = Path(file), Path(out)
     if out.exists() and file.exists() and out.samefile(file):
         raise CheckpointError(f"{out}: is the file that is read; choose another place to write")
+    if norm_eps < 0:
+        raise SettingsError(f"norm_eps: got {norm_eps}; must be 0 or more")
     chosen = load_recipe(recipe, overrides)
     settings = without_files(chosen.model)
     if part == "backbone":

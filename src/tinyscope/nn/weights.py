@@ -17,7 +17,7 @@ from tinyscope.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-PREFIXES = ("", "backbone.", "model.", "model/", "module.", "encoder.")
+PREFIXES = ("", "backbone.", "body.", "model.", "model/", "module.", "encoder.")
 """What training frameworks put in front of a backbone's names, also one after another."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Under which key training frameworks keep the weights in their checkpoint."""

@@ -250,6 +250,8 @@ def test_other_constants_in_the_norms_are_taken_up_by_their_weights(model, state
         found, expected = ours.backbone(images)[-1], theirs.backbone(images)[-1]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
     assert not torch.allclose(expected, model.backbone(images)[-1], rtol=1e-3)
+    with pytest.raises(SettingsError, match=r"^norm_eps: got -0.1"):
+        run(tmp_path / "published.pth", tmp_path, norm_eps=-0.1)
 
 
 FITTING = "bbox_head=dict(norm_on_bbox=True, centerness_on_reg = True)\nto_rgb=True"
