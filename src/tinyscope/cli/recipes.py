@@ -38,7 +38,7 @@ def recipes(
 
 def _list(json_file: Path | None) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from tinyscope.recipes import listing
 
@@ -46,7 +46,8 @@ def _list(json_file: Path | None) -> None:
         entries = {r.name: {"source": r.source, "expected": r.expected} for r in listing()}
         write_json(entries, json_file)
         return
-    table = Table("recipe", "expected", "source", box=None, padding=(0, 2, 0, 0))
+    columns = (Column("recipe", no_wrap=True), "expected", "source")
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for entry in listing():
         expected = ", ".join(f"{metric} {value:g}" for metric, value in entry.expected.items())
         table.add_row(entry.name, expected or "-", entry.source)

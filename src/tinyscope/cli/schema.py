@@ -2,44 +2,65 @@
 
 from typing import Any
 
-from tinyscope.settings import IN_A_MODEL, SUPPLIED, TABLES, Recipe, table
+from tinyscope.pretraining import PretrainRecipe
+from tinyscope.settings import CLASSIFIERS, IN_A_MODEL, MODELS, SUPPLIED, TABLES, Recipe, table
+
+_HEADER = ("source", "expected", "extends")
+_PARTS = {
+    ("DataSettings", "train"): "train",
+    ("DataSettings", "val"): "val",
+    ("DataSettings", "windows"): "windows",
+    ("DataSettings", "transforms"): "transforms",
+    ("PredictSettings", "merge"): "merge",
+    ("EvaluateSettings", "protocol"): "protocol",
+    ("ImageSettings", "train"): "images",
+    ("ImageSettings", "val"): "images",
+    ("ImageSettings", "transforms"): "augmentations",
+    ("ImageSettings", "val_transforms"): "augmentations",
+}
+"""Which kind of part stands where in the groups of settings."""
 
 
 def recipe_schema() -> dict[str, Any]:
-    """JSON schema of a recipe; every part offers the options of its constructor."""
-    definitions = {key: _part_schema(key) for key in TABLES}
-    schema = Recipe.model_json_schema()
-    for owner, key, field in (
-        ("DataSettings", "train", "train"),
-        ("DataSettings", "val", "val"),
-        ("DataSettings", "windows", "windows"),
-        ("PredictSettings", "merge", "merge"),
-        ("EvaluateSettings", "protocol", "protocol"),
-    ):
-        schema["$defs"][owner]["properties"][field] = _reference(key)
-    transforms = {"type": "array", "items": _reference("transforms")}
-    schema["$defs"]["DataSettings"]["properties"]["transforms"] = transforms
-    schema["properties"]["model"] = _reference("model")
-    schema["properties"]["extends"] = {"type": "string"}
-    schema["$defs"] |= {f"part_{key}": value for key, value in definitions.items()}
-    # A recipe that extends another gives only what differs.
-    whole = {"properties": schema["properties"], "required": schema["required"]}
-    header = ("source", "expected", "extends")
+    """JSON schema of a recipe, of a detector or of pre-training; which, its model's name says.
+
+    Every part offers the options of its constructor.
+    """
+    detector, classifier = Recipe.model_json_schema(), PretrainRecipe.model_json_schema()
+    definitions = detector["$defs"] | classifier["$defs"]
+    for (owner, field), key in _PARTS.items():
+        listed = field.endswith("transforms")
+        part = {"type": "array", "items": _reference(key)} if listed else _reference(key)
+        definitions[owner]["properties"][field] = part
+    detector["properties"]["model"] = _reference("model")
+    classifier["properties"]["model"] = _reference("classifier")
+    definitions |= {f"part_{key}": _part_schema(key) for key in TABLES}
+    header = {"extends": {"type": "string"}, **detector["properties"]}
+    named = {"properties": {"name": {"enum": list(CLASSIFIERS.names())}}, "required": ["name"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tinyscope recipe",
         "type": "object",
         "required": ["source", "expected"],
-        "properties": {k: schema["properties"][k] for k in header},
-        "propertyNames": {"enum": list(schema["properties"])},
+        "properties": {key: header[key] for key in _HEADER},
+        "propertyNames": {"enum": list(header)},
+        # A recipe that extends another gives only what differs.
         "if": {"required": ["extends"]},
-        "else": whole,
-        "$defs": schema["$defs"],
+        "else": {
+            "if": {"properties": {"model": named}, "required": ["model"]},
+            "then": _whole(classifier),
+            "else": _whole(detector),
+        },
+        "$defs": definitions,
     }
 
 
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": schema["properties"], "required": schema["required"]}
+
+
 def _part_schema(key: str) -> dict[str, Any]:
-    inner = IN_A_MODEL if key in ("model", *IN_A_MODEL) else ()
+    inner = IN_A_MODEL if key in (*MODELS, *IN_A_MODEL) else ()
     parts = {k: _reference(k) for k in inner if k not in SUPPLIED.get(key, ())}
     return table(key).schema(SUPPLIED.get(key, ()), parts)
 
