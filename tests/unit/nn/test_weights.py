@@ -28,7 +28,9 @@ def state():
     return {**net.state_dict(), "fc.weight": torch.rand(10, 32), "fc.bias": torch.rand(10)}
 
 
-@pytest.mark.parametrize("prefix", ["", "backbone.", "backbone.body.", "module.backbone.", "module."])
+@pytest.mark.parametrize(
+    "prefix", ["", "backbone.", "backbone.body.", "module.backbone.", "module."]
+)
 @pytest.mark.parametrize("form", ["safetensors", "pth", "state_dict", "model"])
 def test_weights_come_back_whatever_stands_around_them(state, prefix, form, tmp_path):
     content = {prefix + name: value for name, value in state.items()}
