@@ -18,9 +18,10 @@ from tinyscope.nn.weights import load_weights
 MODULES = (1, 4, 3)
 """How many modules the stages 2, 3 and 4 have; each ends with an exchange of the branches."""
 STEM_CHANNELS = 64
+OTHER_HEADS = ("fc.", "incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+"""Beginnings of the names that published classifiers have beyond the backbone."""
 _FIRST_STAGE_BLOCKS = 4
 _POOL = Kernel(3, 2)
-_OTHER_HEADS = ("fc.", "incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
 
 
 class BranchedNetwork(nn.Module):
@@ -99,7 +100,7 @@ class BranchedNetwork(nn.Module):
 
         self._initialize(zero_init_residual)
         if weights is not None:
-            load_weights(self, weights, unused=_OTHER_HEADS)
+            load_weights(self, weights, unused=OTHER_HEADS)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
                 module.requires_grad_(norm_affine)

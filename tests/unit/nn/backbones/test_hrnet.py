@@ -1,10 +1,12 @@
 import pytest
+import timm
 import torch
 from receptive_fields import field, seen
 from torch import nn
 
 from tinyscope.errors import CheckpointError, SettingsError
 from tinyscope.nn.backbones.bottom_heavy_hrnet import BLOCKS, BottomHeavyHRNet
+from tinyscope.nn.backbones.branched import OTHER_HEADS
 from tinyscope.nn.backbones.hrnet import HRNet
 from tinyscope.nn.blocks import Kernel
 
@@ -117,6 +119,15 @@ def test_weights_of_a_classifier_load_and_those_of_another_width_do_not(tmp_path
     assert all(torch.equal(v, net.state_dict()[n]) for n, v in loaded.state_dict().items())
     with pytest.raises(CheckpointError, match="another model"):
         BottomHeavyHRNet(8, blocks=FEW, weights=tmp_path / "a.pth")
+
+
+def test_published_classifiers_have_these_names():
+    with torch.device("meta"):
+        theirs = timm.create_model("hrnet_w18", pretrained=False).state_dict()
+        ours = HRNet(18).state_dict()
+    shapes = {name: tuple(value.shape) for name, value in theirs.items()}
+    assert {name: tuple(value.shape) for name, value in ours.items()}.items() <= shapes.items()
+    assert all(name.startswith(OTHER_HEADS) for name in shapes.keys() - ours.keys())
 
 
 def test_a_width_that_the_paper_lacks_needs_blocks():
