@@ -41,7 +41,7 @@ class Construction:
 
 def bottom_heavy_depths(
     costs: StageCosts,
-    ordinary: Sequence[float],
+    ordinary: Sequence[int | float],
     budget: int,
     *,
     tolerance: float = 0.01,
@@ -88,7 +88,7 @@ def bottom_heavy_depths(
     return Construction(best[0], tuple(best[1:]), within)
 
 
-def tier_of(depths: Sequence[int], ordinary: Sequence[float], early: int) -> int | None:
+def tier_of(depths: Sequence[int], ordinary: Sequence[int | float], early: int) -> int | None:
     """How well depths keep to the idea; 1 is best.
 
     1: every early stage is deeper than the ordinary one, every late one shallower, and depths fall

@@ -49,7 +49,7 @@ def suggest(
     *,
     budget: int | None = None,
     tolerance: float = 0.01,
-    object_side: float | None = None,
+    object_side: int | float | None = None,
 ) -> Suggestion:
     """The bottom-heavy backbone that the rule takes.
 
@@ -90,7 +90,7 @@ def _staged(
     growth: float,
     budget: int,
     tolerance: float,
-    object_side: float | None,
+    object_side: int | float | None,
 ) -> Suggestion:
     stages = [m for n, m in network.named_children() if n.startswith("layer")]
     depths = [len([*stage.children()]) for stage in stages]
@@ -146,7 +146,7 @@ def _carried(backbone: Mapping[str, Any], name: str, *apart: str) -> dict[str, A
     return {"name": name, **options}
 
 
-def _early(stages: int, object_side: float | None) -> int:
+def _early(stages: int, object_side: int | float | None) -> int:
     if object_side is None:
         return min(2, stages - 1)
     seen = len([i for i in range(stages) if 4 * 2**i <= object_side / 2])

@@ -31,9 +31,9 @@ def analyze_model(
     batch: int = 1,
     precision: Literal["32", "bf16", "16"] = "32",
     suggest: bool = False,
-    budget: float | None = None,
+    budget: int | float | None = None,
     tolerance: float = 0.01,
-    object_side: float | None = None,
+    object_side: int | float | None = None,
 ) -> ModelReport:
     """Counts what a recipe's model costs, without weights and without computing anything.
 
