@@ -17,7 +17,13 @@ from tinyscope.detectors.build import build
 from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from tinyscope.engine.predictor import Predictor
 from tinyscope.errors import CheckpointError, DataError, SettingsError
-from tinyscope.settings import PredictSettings, Recipe, load_recipe, recipe_from
+from tinyscope.settings import (
+    PredictSettings,
+    Recipe,
+    load_recipe,
+    recipe_from,
+    trains_a_classifier,
+)
 from tinyscope.types import Detections
 
 Picture = str | Path | Image.Image | NDArray[Any] | Tensor
@@ -135,6 +141,11 @@ def load_trained(path: str | Path, device: str | torch.device | None = None) -> 
     """
     path = Path(path)
     checkpoint = load_checkpoint(path)
+    if trains_a_classifier(checkpoint.recipe):
+        raise CheckpointError(
+            f"{path}: is a classifier's, which finds no objects; name it in model.backbone.weights "
+            "of a detector's recipe and train that"
+        )
     try:
         recipe = recipe_from(checkpoint.recipe)
     except SettingsError as error:

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 in their binary form (Krizhevsky 2009): labels and planes of 32 x 32."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def cifar100(path: Path, split: str = "train", coarse: bool = False) -> LabeledI
     return _read(path, CIFAR100_FILES, split, names, (20, 100), 0 if coarse else 1)
 
 
-def files_of(path: Path, files: dict[str, tuple[str, ...]], split: str) -> list[Path]:
+def files_of(path: Path, files: Mapping[str, tuple[str, ...]], split: str) -> list[Path]:
     """The files of a split that are there; sets without a validation split test on `test`."""
     own = "train" if split in split_names("train") else "test"
     return [
@@ -62,7 +62,7 @@ def files_of(path: Path, files: dict[str, tuple[str, ...]], split: str) -> list[
 
 def _read(
     path: Path,
-    files: dict[str, tuple[str, ...]],
+    files: Mapping[str, tuple[str, ...]],
     split: str,
     names_file: str,
     classes: Sequence[int],

@@ -29,8 +29,8 @@ class Draws:
 
     def uniform(self) -> NDArray[np.float64]:
         """A number in [0, 1) for each sample."""
-        values: NDArray[np.float64] = (self.bits() >> np.uint64(11)) * 2.0**-53
-        return values
+        # The upper 53 bits are what a float64 holds exactly.
+        return (self.bits() >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def below(self, end: int) -> NDArray[np.int64]:
         """A whole number from 0 to `end` - 1 for each sample."""
