@@ -69,10 +69,10 @@ TABLES_6_7 = {
 }
 
 
-def backbone(name: str, **options: Any) -> torch.nn.Module:
-    """A network without values."""
+def backbone(name: str, options: Mapping[str, Any] | None = None) -> torch.nn.Module:
+    """A network without values; with other options than in `NETWORKS` where they are given."""
     with torch.device("meta"):
-        network: torch.nn.Module = BACKBONES.build(NETWORKS[name] | options, "backbone")
+        network: torch.nn.Module = BACKBONES.build(options or NETWORKS[name], "backbone")
     return network
 
 
@@ -110,12 +110,16 @@ def _backbone_rows(networks: Mapping[str, Complexity]) -> list[str]:
     ]
     for name, (title, millions, billions) in TABLE_4.items():
         total = networks[name].together()
+        all_train = {k: v for k, v in NETWORKS[name].items() if k in ("name", "width")}
+        memory = total.saved_bytes
+        if all_train != NETWORKS[name]:
+            memory = complexity(backbone(name, all_train), SIZE).together().saved_bytes
         counted = total.trainable / 1e6
         found = total.published / 1e9
         rows.append(
             f"| {title} | {total.parameters / 1e6:.3f} | {counted:.3f} | {millions:.2f} "
             f"| {found:.3f} | {billions:.2f} | {found / billions - 1:+.2%} "
-            f"| {total.multiply_adds / 1e9:.3f} | {total.saved_bytes / 1e6:.0f} |"
+            f"| {total.multiply_adds / 1e9:.3f} | {memory / 1e6:.0f} |"
         )
     return rows
 

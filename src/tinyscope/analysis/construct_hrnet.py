@@ -78,6 +78,6 @@ def bottom_heavy_branches(
     return tuple(sorted(fitting, key=_rank))
 
 
-def _rank(found: Branches) -> tuple[float, ...]:
+def _rank(found: Branches) -> tuple[int | float, ...]:
     _, third, fourth = found.blocks
     return (-sum(third), max(fourth) - min(fourth), abs(found.deviation), *fourth)

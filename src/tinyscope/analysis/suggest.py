@@ -95,7 +95,9 @@ def _staged(
     stages = [m for n, m in network.named_children() if n.startswith("layer")]
     depths = [len([*stage.children()]) for stage in stages]
     basic = any(isinstance(m, BasicBlock) for m in network.modules())
-    found = _carried(backbone, "bottom_heavy", "depth", "blocks", "frozen_stages")
+    # What is frozen of pre-trained weights is not to be frozen of a network that has none yet.
+    frozen = ("frozen_stages",) if backbone["name"] == "resnet" else ()
+    found = _carried(backbone, "bottom_heavy", "blocks", *frozen)
     found["block"] = "basic" if basic else "bottleneck"
 
     def build(blocks: tuple[int, ...]) -> BottomHeavyResNet:
