@@ -24,11 +24,3 @@ def receptive_field(chain: Chain) -> int:
         side += (size - 1) * dilation * jump
         jump *= stride
     return side
-
-
-def chain_stride(chain: Chain) -> int:
-    """Pixels between neighbouring cells."""
-    jump = 1
-    for _, stride, _ in chain:
-        jump *= stride
-    return jump

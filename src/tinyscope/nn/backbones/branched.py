@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.backbones.residual import fix_statistics, initialize, set_norms_learn
 from tinyscope.nn.blocks import BasicBlock, Bottleneck, Kernel, Norm, convolve, normalization
 from tinyscope.nn.exchange import Exchange, convolution_norm
 from tinyscope.nn.weights import load_weights
@@ -18,8 +19,6 @@ from tinyscope.nn.weights import load_weights
 MODULES = (1, 4, 3)
 """How many modules the stages 2, 3 and 4 have; each ends with an exchange of the branches."""
 STEM_CHANNELS = 64
-OTHER_HEADS = ("fc.", "incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-"""Beginnings of the names that published classifiers have beyond the backbone."""
 _FIRST_STAGE_BLOCKS = 4
 _POOL = Kernel(3, 2)
 
@@ -54,6 +53,8 @@ class BranchedNetwork(nn.Module):
     strides = (4, 8, 16, 32)
     divisor = strides[-1]
     """Multiple that the sides of images must be: branches are enlarged by whole factors."""
+    unused = ("fc.", "incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+    """Beginnings of the names that published classifiers have beyond the backbone."""
 
     def __init__(
         self,
@@ -92,18 +93,16 @@ class BranchedNetwork(nn.Module):
         before = Bottleneck.expansion * first_width
         inputs = (stem, *[before] * (_FIRST_STAGE_BLOCKS - 1))
         first = [Bottleneck(n, first_width, 1, norm, groups) for n in inputs]
-        self.layer1 = nn.Sequential(*first, *[nn.MaxPool2d(*_POOL, 1)] * pool)
+        self.layer1 = nn.Sequential(*first, *[nn.MaxPool2d(_POOL.size, _POOL.stride, padding=1)] * pool)
         for i, stage in enumerate(counts):
             self.add_module(f"transition{i + 1}", self._transition(i, before, norm, groups))
             modules = (Exchange(self.channels, stage, norm, groups) for _ in range(MODULES[i]))
             self.add_module(f"stage{i + 2}", nn.Sequential(*modules))
 
-        self._initialize(zero_init_residual)
+        initialize(self, zero_init_residual=zero_init_residual)
         if weights is not None:
-            load_weights(self, weights, unused=OTHER_HEADS)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
-                module.requires_grad_(norm_affine)
+            load_weights(self, weights, unused=self.unused)
+        set_norms_learn(self, norm_affine)
         self.train()
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
@@ -132,9 +131,7 @@ class BranchedNetwork(nn.Module):
         """As of every module, but batch norm stays in eval mode where its statistics are fixed."""
         super().train(mode)
         if self._norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            fix_statistics(self)
         return self
 
     def _transition(self, stage: int, before: int, norm: Norm, groups: int) -> nn.ModuleList:
@@ -147,13 +144,6 @@ class BranchedNetwork(nn.Module):
         last = before if stage == 0 else old[-1]
         entry = convolution_norm(last, new, Kernel(3, 2), norm, groups)
         return nn.ModuleList([*kept, nn.Sequential(entry)])
-
-    def _initialize(self, zero_init_residual: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
-                nn.init.zeros_(module.last_norm_weight)
 
 
 def _chain(

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tinyscope.errors import SettingsError
 from tinyscope.nn.antialias import AntiAlias, halving
+from tinyscope.nn.backbones.residual import fix_statistics, initialize, set_norms_learn
 from tinyscope.nn.blocks import (
     BasicBlock,
     Bottleneck,
@@ -49,7 +50,8 @@ class StagedNetwork(nn.Module):
     The stem is a convolution, a norm and a max-pool; stage i, from 0, ends at stride 4 * 2**i
     whatever the stem's stride. `channels`, `strides` and `convolutions` have an entry per level
     that comes out; `convolutions[i]` is the deepest chain of kernels from the image to level i,
-    from which receptive fields follow.
+    from which receptive fields follow. `unused` are the beginnings of names that files of weights
+    have beyond it: those of the classifier and of stages that are not built.
 
     Args:
         stem: Kernel of the stem's convolution; its stride is 1 or 2.
@@ -130,11 +132,15 @@ class StagedNetwork(nn.Module):
         self.channels = tuple(channels[reached.index(s)] for s in self.strides)
         self.convolutions = tuple(chains[reached.index(s)] for s in self.strides)
 
-        self._initialize(zero_init_residual)
+        not_built = (f"layer{n}." for n in range(self._stages + 1, 9))
+        self.unused = ("fc.", *not_built)
+        initialize(self, zero_init_residual=zero_init_residual)
         if weights is not None:
-            not_built = (f"layer{n}." for n in range(self._stages + 1, 9))
-            load_weights(self, weights, unused=("fc.", *not_built))
-        self._freeze(norm_affine)
+            load_weights(self, weights, unused=self.unused)
+        set_norms_learn(self, norm_affine)
+        for module in self._frozen():
+            module.requires_grad_(False)
+        self.train()
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Normalized images to levels, fine to coarse: (b, channels[i], ceil(h / stride), ...)."""
@@ -154,9 +160,7 @@ class StagedNetwork(nn.Module):
         """As of every module, but frozen parts and fixed statistics stay in eval mode."""
         super().train(mode)
         if self._norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            fix_statistics(self)
         for module in self._frozen():
             module.eval()
         return self
@@ -177,21 +181,6 @@ class StagedNetwork(nn.Module):
             self.pool,
             *self._layers()[: self._frozen_stages],
         ]
-
-    def _initialize(self, zero_init_residual: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
-                nn.init.zeros_(module.last_norm_weight)
-
-    def _freeze(self, norm_affine: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
-                module.requires_grad_(norm_affine)
-        for module in self._frozen():
-            module.requires_grad_(False)
-        self.train()
 
 
 def _stem_end(stem: Kernel, antialias: AntiAlias | None, channels: int) -> _StemEnd:

@@ -6,7 +6,7 @@ from torch import nn
 
 from tinyscope.errors import CheckpointError, SettingsError
 from tinyscope.nn.backbones.bottom_heavy_hrnet import BLOCKS, BottomHeavyHRNet
-from tinyscope.nn.backbones.branched import OTHER_HEADS
+from tinyscope.nn.backbones.branched import BranchedNetwork
 from tinyscope.nn.backbones.hrnet import HRNet
 from tinyscope.nn.blocks import Kernel
 
@@ -127,7 +127,7 @@ def test_published_classifiers_have_these_names():
         ours = HRNet(18).state_dict()
     shapes = {name: tuple(value.shape) for name, value in theirs.items()}
     assert {name: tuple(value.shape) for name, value in ours.items()}.items() <= shapes.items()
-    assert all(name.startswith(OTHER_HEADS) for name in shapes.keys() - ours.keys())
+    assert all(name.startswith(BranchedNetwork.unused) for name in shapes.keys() - ours.keys())
 
 
 def test_a_width_that_the_paper_lacks_needs_blocks():
@@ -141,3 +141,8 @@ def test_blocks_that_are_no_three_stages_are_named(blocks):
     blocks = blocks if blocks is not None else ((1, 1), (1, 0, 1), (1, 1, 1, 1))
     with pytest.raises(SettingsError, match="must be a list of 2, one of 3 and one of 4 numbers"):
         BottomHeavyHRNet(4, blocks=blocks)
+
+
+def test_the_pooling_after_the_first_stage_is_padded_and_not_dilated():
+    pool = small().layer1[-1]
+    assert (pool.kernel_size, pool.stride, pool.padding, pool.dilation) == (3, 2, 1, 1)
