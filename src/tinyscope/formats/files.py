@@ -47,6 +47,11 @@ def stored_name(file: str, split: str) -> str:
     return f"{split}/{below if below and start in split_names(split) else rest}"
 
 
+def is_image(name: str) -> bool:
+    """Whether a file that is found in a listing is taken as an image, by its ending."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
 def image_files(folder: Path) -> Iterator[str]:
     """Images in a folder and the folders below it, relative to it, in alphabetical order."""
     folders, files = [], []
@@ -54,7 +59,7 @@ def image_files(folder: Path) -> Iterator[str]:
         for entry in entries:
             if entry.is_dir():
                 folders.append(entry.name)
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+            elif is_image(entry.name):
                 files.append(entry.name)
     yield from sorted(files)
     for name in sorted(folders):

@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tinyscope.data.classification.folders import check_classes
 from tinyscope.data.classification.labeled import ImageFiles, LabeledImages, kept
+from tinyscope.data.classification.splits import joining
 from tinyscope.data.images import read_image
 from tinyscope.errors import DataError
-from tinyscope.formats.files import IMAGE_SUFFIXES, split_names
+from tinyscope.formats.files import is_image, split_names
 
 
 def archive(path: Path, split: str = "train") -> LabeledImages:
@@ -24,34 +25,31 @@ def archive(path: Path, split: str = "train") -> LabeledImages:
         split: `train`, `val`, `test` or a name of the user's own.
 
     Raises:
-        DataError: The archive is damaged, has no such split, or no class folders in it.
+        DataError: The archive is damaged, has no such split, no class folders in it, an empty one,
+            or images beside them.
     """
     members = _members(path)
     start = next((s for s in starts(members, split)), None)
     if start is None:
         raise DataError(
             f"image set {path}: no folder {' or '.join(split_names(split))} in the archive; pack "
-            f"the images as {split}/CLASS/image"
+            f"the images as {split}/CLASS/image{joining(split)}"
         )
-    files: dict[str, list[str]] = {}
-    for member in members:
-        if member.startswith(start):
-            name, slash, _ = member[len(start) :].partition("/")
-            if slash:
-                files.setdefault(name, []).append(member)
-    files = {name: sorted(files[name]) for name in sorted(files)}
-    check_classes(files, f"{path}/{start}")
+    files, loose = _by_class(members, start)
+    check_classes(files, loose, f"{path}/{start}")
     flat = [member for listed in files.values() for member in listed]
     labels = np.repeat(np.arange(len(files)), [len(listed) for listed in files.values()])
-    return kept(ImageFiles(flat, labels, tuple(files), Members(path)))
+    own = start.rstrip("/").rpartition("/")[2]
+    return kept(ImageFiles(flat, labels, tuple(files), Members(path), own))
 
 
 def starts(members: Sequence[str], split: str) -> list[str]:
     """What the members of a split start with, such as "train/" or "images/train/"."""
-    tops = {member.partition("/")[0] for member in members}
+    images = [member for member in members if is_image(member)]
+    tops = {member.partition("/")[0] for member in images}
     folder = f"{tops.pop()}/" if len(tops) == 1 else ""
     found = (f"{top}{name}/" for top in dict.fromkeys(("", folder)) for name in split_names(split))
-    return [start for start in found if any(member.startswith(start) for member in members)]
+    return [start for start in found if any(member.startswith(start) for member in images)]
 
 
 def has_split(path: Path, split: str) -> bool:
@@ -77,7 +75,9 @@ class Members:
             self._opened = (os.getpid(), zipfile.ZipFile(self.path))
         try:
             content = self._opened[1].read(member)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # of zipfile, zlib, lzma, bz2, or the system
             raise DataError(
                 f"image set {self.path}: {member} cannot be read ({error}); fetch or pack the "
                 "archive again"
@@ -85,18 +85,27 @@ class Members:
         return read_image(self.path / member, content=content)
 
 
+def _by_class(members: Sequence[str], start: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Images below `start` by their folder in it, also folders without any; and those in none."""
+    files: dict[str, list[str]] = {}
+    loose = []
+    for member in sorted(members):
+        if not member.startswith(start):
+            continue
+        name, slash, _ = member[len(start) :].partition("/")
+        listed = files.setdefault(name, []) if slash else loose
+        if is_image(member):
+            listed.append(member if slash else name)
+    return dict(sorted(files.items())), loose
+
+
 def _members(path: Path) -> list[str]:
-    """Names of the image files in an archive."""
+    """Names of the files and folders in an archive; those of folders end in a slash."""
     try:
         with zipfile.ZipFile(path) as opened:
             names = opened.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged list makes zipfile raise nearly anything
         raise DataError(
             f"image set {path}: no zip archive, or a damaged one ({error}); fetch it again"
         ) from error
-    return [
-        name
-        for name in names
-        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-        and not name.startswith("__MACOSX/")  # what macOS adds to archives
-    ]
+    return [name for name in names if not name.startswith("__MACOSX/")]  # which macOS adds

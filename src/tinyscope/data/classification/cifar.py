@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyscope.data.classification.labeled import LabeledImages, StoredImages
+from tinyscope.data.classification.splits import fixed_split, known_split
 from tinyscope.errors import DataError
-from tinyscope.formats.files import read_text, split_names
+from tinyscope.formats.files import read_text
 
 SIDE = 32
 PLANES = 3 * SIDE * SIDE
@@ -29,7 +30,7 @@ def cifar10(path: Path, split: str = "train") -> LabeledImages:
         split: `train`, or `test` for its 10,000 images (`val` is the same).
 
     Raises:
-        DataError: A file is missing or damaged.
+        DataError: A file is missing or damaged, or the set has no such split.
     """
     return _read(path, CIFAR10_FILES, split, "batches.meta.txt", (10,), 0)
 
@@ -43,21 +44,20 @@ def cifar100(path: Path, split: str = "train", coarse: bool = False) -> LabeledI
         coarse: Take the 20 classes of classes.
 
     Raises:
-        DataError: A file is missing or damaged.
+        DataError: A file is missing or damaged, or the set has no such split.
     """
     names = "coarse_label_names.txt" if coarse else "fine_label_names.txt"
     return _read(path, CIFAR100_FILES, split, names, (20, 100), 0 if coarse else 1)
 
 
 def files_of(path: Path, files: Mapping[str, tuple[str, ...]], split: str) -> list[Path]:
-    """The files of a split that are there; sets without a validation split test on `test`."""
-    own = "train" if split in split_names("train") else "test"
-    return [
-        found
-        for folder in FOLDERS
-        for name in files[own]
-        if (found := path / folder / name).is_file()
-    ]
+    """The files of a split that are there, of the first folder that has any."""
+    own = known_split(split, tuple(files))
+    for folder in FOLDERS if own else ():
+        found = [path / folder / name for name in files[own] if (path / folder / name).is_file()]
+        if found:
+            return found
+    return []
 
 
 def _read(
@@ -69,12 +69,14 @@ def _read(
     column: int,
 ) -> LabeledImages:
     """Records of a label per entry of `classes` (how many there are), then the pixels."""
+    own = fixed_split(split, tuple(files), path)
     found = files_of(path, files, split)
-    if not found:
-        wanted = next(iter(files.values())) if split in split_names("train") else files["test"]
+    present = {file.name for file in found}
+    if missing := [name for name in files[own] if name not in present]:
+        where = found[0].parent if found else path
         raise DataError(
-            f"image set {path}: no {wanted[0]}; give the folder of the binary version of the set "
-            "(the Python version is pickled and not read)"
+            f"image set {where}: no {', '.join(missing)}; give the folder of the whole binary "
+            "version of the set (the Python version is pickled and not read)"
         )
     count = classes[column]
     names = tuple(read_text(found[0].parent / names_file).split())
@@ -92,7 +94,7 @@ def _read(
         file = int(np.searchsorted(ends, row, side="right"))
         return f"{found[file]}, image {row - (ends[file] - len(records[file]))}"
 
-    return StoredImages(pixels.reshape(-1, 3, SIDE, SIDE), labels, names, called)
+    return StoredImages(pixels.reshape(-1, 3, SIDE, SIDE), labels, names, called, own)
 
 
 def _records(file: Path, length: int, column: int, count: int) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """ImageNet reduced to 32 x 32 (Chrabaszcz et al. 2017, arXiv:1707.08819), as npz files."""
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyscope.data.classification.labeled import LabeledImages, StoredImages
+from tinyscope.data.classification.splits import fixed_split, known_split
 from tinyscope.errors import DataError
-from tinyscope.formats.files import split_names
 
 PATTERNS = {"train": "train_data_batch_*.npz", "val": "val_data.npz"}
 CLASSES = 1000
@@ -26,19 +25,15 @@ def imagenet32(path: Path, split: str = "train") -> LabeledImages:
         split: `train` or `val`.
 
     Raises:
-        DataError: A file is missing, damaged or pickled.
+        DataError: A file is missing, damaged or pickled, or the set has no such split.
     """
+    name = fixed_split(split, tuple(PATTERNS), path)
     files = files_of(path, split)
     if not files:
-        raise DataError(
-            f"image set {path}: no {PATTERNS[_own(split)]}; give the folder of the npz files"
-        )
-    labels = [_array(file, "labels").reshape(-1).astype(np.int64) - 1 for file in files]
-    for file, own in zip(files, labels, strict=True):
-        if not len(own) or own.min() < 0 or own.max() >= CLASSES:
-            raise DataError(
-                f"{file}: labels must be 1 to {CLASSES}; it is of another set, fetch it again"
-            )
+        raise DataError(f"image set {path}: no {PATTERNS[name]}; give the folder of the npz files")
+    if name == "train":
+        _check_numbers(files)
+    labels = [_labels(file) for file in files]
     ends = np.cumsum([len(own) for own in labels])
     pixels: NDArray[np.uint8] | None = None
     for file, own, end in zip(files, labels, ends.tolist(), strict=True):
@@ -59,16 +54,25 @@ def imagenet32(path: Path, split: str = "train") -> LabeledImages:
         pixels[end - len(own) : end] = data.reshape(-1, 3, side, side)
     assert pixels is not None
     names = tuple(str(number) for number in range(1, CLASSES + 1))
-    return StoredImages(pixels, np.concatenate(labels), names, _called(files, ends))
+    return StoredImages(pixels, np.concatenate(labels), names, _called(files, ends), name)
 
 
 def files_of(path: Path, split: str) -> list[Path]:
     """The files of a split that are there, in the order of their numbers."""
-    return sorted(path.glob(PATTERNS[_own(split)]), key=lambda file: (len(file.name), file.name))
+    own = known_split(split, tuple(PATTERNS))
+    found = path.glob(PATTERNS[own]) if own else ()
+    return sorted(found, key=lambda file: (len(file.name), file.name))
 
 
-def _own(split: str) -> str:
-    return "train" if split in split_names("train") else "val"
+def _check_numbers(files: list[Path]) -> None:
+    """That no file is missing between the first and the last."""
+    wanted = [f"train_data_batch_{number}.npz" for number in range(1, len(files) + 1)]
+    for file, name in zip(files, wanted, strict=True):
+        if file.name != name:
+            raise DataError(
+                f"image set {file.parent}: no {name}, but {file.name}; files must be numbered from "
+                "1 on without a gap: fetch what is missing, and take out what is not of the set"
+            )
 
 
 def _called(files: list[Path], ends: NDArray[np.int64]) -> Callable[[int], str]:
@@ -79,17 +83,37 @@ def _called(files: list[Path], ends: NDArray[np.int64]) -> Callable[[int], str]:
     return called
 
 
+def _labels(file: Path) -> NDArray[np.int64]:
+    """The labels of a file, from 0 on."""
+    found = _array(file, "labels").reshape(-1)
+    # Fractions would be cut off, and trained on.
+    if not np.issubdtype(found.dtype, np.integer):
+        raise DataError(
+            f"{file}: labels are {found.dtype}, must be whole numbers from 1 to {CLASSES}; save "
+            "them with an integer type"
+        )
+    if not len(found) or found.min() < 1 or found.max() > CLASSES:
+        raise DataError(
+            f"{file}: labels must be 1 to {CLASSES}; it is of another set, fetch it again"
+        )
+    return found.astype(np.int64) - 1
+
+
 def _array(file: Path, name: str) -> NDArray[np.generic]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found: NDArray[np.generic] = arrays[name]
-    except KeyError as error:
-        raise DataError(
-            f"{file}: holds no array {name!r}; fetch the npz files of the set"
-        ) from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        # Opened here, as numpy leaves a file open that turns out to be damaged.
+        with file.open("rb") as opened:
+            arrays = np.load(opened, allow_pickle=False)
+            # One array by a wrong name comes as it is.
+            held = name in arrays if isinstance(arrays, np.lib.npyio.NpzFile) else False
+            found: NDArray[np.generic] | None = arrays[name] if held else None
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make numpy and zlib raise nearly anything
         raise DataError(
             f"{file}: is damaged, or holds objects that only code could restore ({error}); use "
             "npz files of plain arrays"
         ) from error
+    if found is None:
+        raise DataError(f"{file}: holds no array {name!r}; fetch the npz files of the set")
     return found

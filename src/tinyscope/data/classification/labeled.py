@@ -21,7 +21,13 @@ MEMORY_LIMIT = 2 * 2**30
 
 @runtime_checkable
 class LabeledImages(Protocol):
-    """A set of images of `names` classes; `labels` are (n,) int64."""
+    """A set of images of `names` classes; `labels` are (n,) int64.
+
+    `split` is what the set itself calls its part: CIFAR's is `test` where `val` was asked for.
+    """
+
+    @property
+    def split(self) -> str: ...
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -49,6 +55,7 @@ class StoredImages:
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     called: Callable[[int], str]
+    split: str
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,6 +78,7 @@ class ImageFiles:
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     read: Callable[[str], UInt8[Tensor, "3 h w"]]
+    split: str
     sizes: Mapping[Size, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -106,4 +114,4 @@ def kept(images: ImageFiles, limit: int = MEMORY_LIMIT) -> StoredImages | ImageF
             pixels[row] = image.numpy()
     if len(sizes) > 1:
         return replace(images, sizes=sizes)
-    return StoredImages(pixels, images.labels, images.names, images.file)
+    return StoredImages(pixels, images.labels, images.names, images.file, images.split)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tinyscope.data.classification import archive, cifar, folders, imagenet32
 from tinyscope.data.classification.labeled import LabeledImages
+from tinyscope.data.classification.splits import joining
 from tinyscope.errors import DataError
 from tinyscope.formats.files import split_names
 
@@ -38,7 +39,7 @@ def locate(path: Path, split: str = "train") -> LabeledImages:
         f"{' or '.join(f'{name}/CLASS/' for name in split_names(split))}, a zip archive of such "
         f"folders, {cifar.CIFAR10_FILES['train'][0]} (CIFAR-10, binary version), "
         f"{cifar.CIFAR100_FILES['train'][0]} (CIFAR-100, binary version) and "
-        f"{imagenet32.PATTERNS['train']} (ImageNet32)"
+        f"{imagenet32.PATTERNS['train']} (ImageNet32){joining(split)}"
     )
 
 

@@ -77,8 +77,11 @@ def test_every_form_gives_the_same_images(tmp_path, form):
 
 def test_a_split_goes_by_its_other_names(tmp_path):
     files = {name.replace("val/", "validation/"): content for name, content in members().items()}
-    assert len(locate(unpacked(files, tmp_path / "set"), "val")) == 5
-    assert len(locate(packed(files, tmp_path / "set.zip"), "val")) == 5
+    unpacked(files, tmp_path / "set")
+    packed(files, tmp_path / "set.zip", "pets/")
+    for images in (locate(tmp_path / name, "val") for name in ("set", "set.zip")):
+        assert len(images) == 5
+        assert images.split == "validation"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16"])
@@ -106,7 +109,8 @@ def test_images_of_several_sizes_stay_in_their_files(tmp_path):
 def test_sets_that_would_not_fit_in_memory_stay_in_their_files(tmp_path):
     found = folder(unpacked(members(), tmp_path))
     (one,) = found.take(np.array([0]))
-    files = ImageFiles([str(i) for i in range(5)], found.labels, found.names, lambda _: one[0])
+    numbers = [str(i) for i in range(5)]
+    files = ImageFiles(numbers, found.labels, found.names, lambda _: one[0], "train")
     assert isinstance(labeled.kept(files, limit=5 * 3 * 64), StoredImages)
     assert labeled.kept(files, limit=5 * 3 * 64 - 1) is files
     assert files.known_sizes() == {}
@@ -117,6 +121,14 @@ def test_sets_that_would_not_fit_in_memory_stay_in_their_files(tmp_path):
     [
         (lambda f: {n: c for n, c in f.items() if "train" not in n}, "no folder train or training"),
         (lambda f: {"train/1.png": f["train/cat/0.png"]}, "holds no class folders"),
+        (
+            lambda f: f | {"train/9.PNG": f["train/cat/0.png"]},
+            r"train/?: 9\.PNG lies in no class folder \(1 such",
+        ),
+        (
+            lambda f: f | {"train/horse/notes.txt": b""},
+            "no images in the class folder 'horse'",
+        ),
         (lambda f: f | {"train/cat/0.png": b"no image"}, r"train/cat/0\.png is not in a format"),
         (lambda f: f | {"train/cat/0.png": b""}, r"train/cat/0\.png is empty"),
         (lambda f: f | {"train/cat/0.png": f["train/cat/0.png"][:90]}, "truncated or damaged"),
@@ -133,10 +145,31 @@ def test_a_set_that_is_not_right_is_named(tmp_path, form, change, words):
 
 
 def test_an_empty_class_folder_is_refused(tmp_path):
-    place = unpacked(members(), tmp_path)
-    (place / "train" / "horse").mkdir()
+    (unpacked(members(), tmp_path / "set") / "train" / "horse").mkdir()
     with pytest.raises(DataError, match="no images in the class folder 'horse'"):
-        folder(place)
+        folder(tmp_path / "set")
+    with zipfile.ZipFile(packed(members(), tmp_path / "set.zip"), "a") as archived:
+        archived.mkdir("train/horse")
+    with pytest.raises(DataError, match="no images in the class folder 'horse'"):
+        archive(tmp_path / "set.zip")
+
+
+def test_other_files_beside_the_classes_do_no_harm(tmp_path):
+    files = members() | {"train/labels.csv": b"", "README.md": b"", "__MACOSX/train/._x/1.png": b""}
+    for start in ("", "pets/"):
+        assert len(archive(packed(files, tmp_path / "set.zip", start))) == 5
+    del files["__MACOSX/train/._x/1.png"]
+    assert len(folder(unpacked(files, tmp_path / "set"))) == 5
+
+
+@pytest.mark.parametrize("joined", ["train+val", "val+test"])
+def test_splits_are_not_joined(tmp_path, joined):
+    place = packed(members(), tmp_path / "set.zip")
+    for read in (archive, locate):
+        with pytest.raises(DataError, match=rf"splits .* not joined, {joined[:3]}.* not offered"):
+            read(place, joined)
+    with pytest.raises(DataError, match="not joined"):
+        folder(unpacked(members(), tmp_path / "set"), joined)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more"])
@@ -151,6 +184,22 @@ def test_a_member_whose_checksum_is_wrong_is_named(tmp_path):
     content[content.index(b"IDAT") + 8] ^= 255
     (tmp_path / "set.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"train/cat/0\.png cannot be read \(Bad CRC"):
+        archive(tmp_path / "set.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_compressed_member_is_named(tmp_path, method):
+    image = png(picture(0))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", method) as made:
+        for name in ("train/a/0.png", "train/b/0.png"):
+            made.writestr(name, image)
+        start = made.getinfo("train/a/0.png").header_offset
+        length = made.getinfo("train/a/0.png").compress_size
+    content = bytearray((tmp_path / "set.zip").read_bytes())
+    first = content.index(b"train/a/0.png", start) + len("train/a/0.png")
+    content[first + 4 : first + length] = b"\xff" * (length - 4)
+    (tmp_path / "set.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"train/a/0\.png cannot be read \("):
         archive(tmp_path / "set.zip")
 
 

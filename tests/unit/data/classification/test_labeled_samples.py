@@ -1,5 +1,7 @@
 """A sample follows from the seed and its position; what enters the network has one size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,12 +16,13 @@ from tinyscope.data.classification.samples import LabeledSamples, LabeledShares
 from tinyscope.errors import DataError, SettingsError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
-STORED = StoredImages(PIXELS, np.arange(10), tuple("abcdefghij"), lambda row: f"{row}.png")
+STORED = StoredImages(PIXELS, np.arange(10), tuple("abcdefghij"), lambda row: f"{row}.png", "train")
 FILES = ImageFiles(
     [f"{i}.png" for i in range(10)],
     np.arange(10),
     tuple("abcdefghij"),
     lambda name: torch.from_numpy(PIXELS[int(name[0])]),
+    "train",
 )
 CHANGES = (Crop(side=8, padding=2), Flip())
 
@@ -98,7 +101,7 @@ def test_images_of_another_size_are_refused_at_the_start():
         LabeledSamples(STORED, (Crop(9, 0),), 9)
     with pytest.raises(DataError, match="8 x 8 pixels are less than 9 on a side"):
         LabeledSamples(STORED, (center_crop(9),), 9)
-    known = ImageFiles(FILES.files, FILES.labels, FILES.names, FILES.read, {(8, 8): 0, (6, 8): 4})
+    known = replace(FILES, sizes={(8, 8): 0, (6, 8): 4})
     with pytest.raises(DataError, match=r"image 4\.png is 8 x 6 pixels"):
         LabeledSamples(known, (), 8)
     LabeledSamples(known, (resize(shorter=8), center_crop(8)), 8)

@@ -1,5 +1,7 @@
 """CIFAR's binary files and ImageNet32's arrays: planes as they stand, nothing unpickled."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,68 @@ def test_cifar10_is_read_as_it_is_written(tmp_path, folder):
     test = locate(tmp_path, "test")
     assert (test.take(np.arange(2))[0].numpy() == PIXELS[10:]).all()
     assert has_split(tmp_path, "val")  # which is its test set
+    assert locate(tmp_path, "val").split == test.split == "test"
+    assert images.split == "train"
+
+
+def write_every_set(place):
+    (place / "ten").mkdir()
+    (place / "hundred").mkdir()
+    (place / "large").mkdir()
+    return {
+        cifar10: write_cifar10(place / "ten"),
+        cifar100: write_cifar100(place / "hundred"),
+        imagenet32: write_imagenet32(place / "large"),
+    }
+
+
+@pytest.mark.parametrize("split", ["trian", "trainval", "tests", "Train", "train+val"])
+def test_a_split_that_is_not_known_is_not_the_test_set(tmp_path, split):
+    for read, place in write_every_set(tmp_path).items():
+        with pytest.raises(DataError, match=re.escape(f"no split {split!r}; the set has train")):
+            read(place, split)
+        with pytest.raises(DataError, match=re.escape(f"no split {split!r}; looked for")):
+            locate(place, split)
+        assert not has_split(place, split)
+
+
+def test_splits_of_stored_sets_are_not_joined(tmp_path):
+    for read, place in write_every_set(tmp_path).items():
+        with pytest.raises(DataError, match=r"not joined, train\+val is not offered"):
+            read(place, "train+val")
+
+
+def test_a_split_goes_by_its_other_names(tmp_path):
+    for read, place in write_every_set(tmp_path).items():
+        assert len(read(place, "training")) == 10
+        assert [len(read(place, name)) for name in ("valid", "testing")] == [2, 2]
+
+
+@pytest.mark.parametrize("file", ["data_batch_1.bin", "data_batch_4.bin"])
+def test_every_file_of_cifar10_must_be_there(tmp_path, file):
+    (write_cifar10(tmp_path) / file).unlink()
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path}: no {file}; give")):
+        cifar10(tmp_path)
+    with pytest.raises(DataError, match=re.escape(f"no {file}")):
+        locate(tmp_path)
+
+
+def test_files_that_lie_in_two_places_are_read_once(tmp_path):
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    write_cifar10(tmp_path)
+    write_cifar10(tmp_path / "cifar-10-batches-bin")
+    assert len(cifar10(tmp_path)) == 10
+    (tmp_path / "data_batch_2.bin").unlink()  # and not taken from the other folder
+    with pytest.raises(DataError, match=r"no data_batch_2\.bin"):
+        cifar10(tmp_path)
+
+
+@pytest.mark.parametrize(("gone", "found"), [(1, 2), (4, 5), (9, 10)])
+def test_batches_of_imagenet32_have_no_gap(tmp_path, gone, found):
+    (write_imagenet32(tmp_path) / f"train_data_batch_{gone}.npz").unlink()
+    words = rf"no train_data_batch_{gone}\.npz, but train_data_batch_{found}\.npz"
+    with pytest.raises(DataError, match=words):
+        locate(tmp_path, "train")
 
 
 @pytest.mark.parametrize(("coarse", "factor", "offset"), [(False, 10, 9), (True, 2, 0)])
@@ -108,6 +172,8 @@ def test_pickled_files_are_not_read(tmp_path):
         ({"data": PIXELS.reshape(12, -1)}, "holds no array 'labels'"),
         ({"data": PIXELS.reshape(12, -1), "labels": LABELS}, "labels must be 1 to 1000"),
         ({"data": PIXELS.reshape(12, -1), "labels": LABELS + 999}, "labels must be 1 to 1000"),
+        ({"data": PIXELS.reshape(12, -1), "labels": LABELS + 1.5}, "labels are float64, must be"),
+        ({"data": PIXELS.reshape(12, -1), "labels": np.array(["cat"] * 12)}, "labels are <U3, mus"),
         ({"data": PIXELS.reshape(12, -1)[:3], "labels": LABELS + 1}, r"data are \(3, 3072\) uint8"),
         ({"data": PIXELS.reshape(12, -1) / 255, "labels": LABELS + 1}, "float64, must be"),
     ],
@@ -115,4 +181,34 @@ def test_pickled_files_are_not_read(tmp_path):
 def test_wrong_arrays_are_named(tmp_path, arrays, words):
     np.savez(tmp_path / "val_data.npz", **arrays)
     with pytest.raises(DataError, match=words):
+        imagenet32(tmp_path, "val")
+
+
+def damaged(path, arrays):
+    np.savez_compressed(path, **arrays)
+    content = bytearray(path.read_bytes())
+    content[100:2000] = b"\xff" * 1900
+    return bytes(content)
+
+
+def single(path, arrays):
+    with path.open("wb") as file:
+        np.save(file, arrays["data"])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (damaged, "is damaged, or holds objects"),
+        (single, "holds no array 'labels'"),
+        (lambda path, arrays: b"", "is damaged, or"),
+        (lambda path, arrays: b"PK\x03\x04 and no more", "is damaged, or"),
+        (lambda path, arrays: b"labels,data", "is damaged, or"),
+    ],
+)
+def test_files_that_are_no_whole_npz_are_named(tmp_path, write, words):
+    path = tmp_path / "val_data.npz"
+    path.write_bytes(write(path, {"labels": LABELS + 1, "data": PIXELS.reshape(12, -1)}))
+    with pytest.raises(DataError, match=rf"val_data\.npz: {words}"):
         imagenet32(tmp_path, "val")
