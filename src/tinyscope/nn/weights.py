@@ -3,13 +3,13 @@
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -17,8 +17,11 @@ from tinyscope.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-PREFIXES = ("", "backbone.", "body.", "model.", "model/", "module.", "encoder.")
-"""What training frameworks put in front of a backbone's names, also one after another."""
+WRAPPER_PREFIXES = (
+    *("", "backbone.", "body.", "model.", "model/", "module.", "encoder."),
+    "backbone.model.",  # a backbone of timm in a detector or classifier of ours
+)
+"""What training frameworks put in front of a backbone's names, also two one after another."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Under which key training frameworks keep the weights in their checkpoint."""
 
@@ -60,17 +63,27 @@ def read_published(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.is_file():
         raise CheckpointError(f"weights: no file at {path}; give the path of a local file")
+    if not path.stat().st_size:
+        raise CheckpointError(f"weights: {path} is empty (0 bytes); fetch it again")
     try:
         if path.suffix == ".safetensors" or _starts_as_safetensors(path):
             return load_file(path), {}
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of pickles that torch did not write; it is an error that follows.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"weights: {path} is damaged or holds more than tensors{_refused(error)}, and reading "
             "it would run its code; save its state dict alone, best as .safetensors"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"weights: {path} is damaged ({error}); fetch it again") from error
+    except Exception as error:  # files of another kind make torch raise nearly anything
+        raise CheckpointError(
+            f"weights: {path} is damaged or no file of weights ({type(error).__name__}: {error}); "
+            "fetch it again"
+        ) from error
     meta = content.get("meta") if isinstance(content, Mapping) else None
     while isinstance(content, Mapping) and (inner := _unwrapped(content)) is not None:
         content = inner
@@ -94,13 +107,14 @@ def load_weights(
 ) -> Loaded:
     """Copies a file's tensors into `module` by name.
 
-    The prefix that a framework put before the names is found by itself. Counters of batches may
-    be missing; older files do not have them.
+    The prefix that a framework put before the names is found by itself, and so is whether the file
+    has the module's own names or those of `names`. Counters of batches may be missing; older files
+    do not have them.
 
     Args:
         module: What receives the weights.
         path: File for `read_weights`.
-        names: The file's name of a tensor by the module's, where the two differ.
+        names: What another file calls a tensor, by the module's name, where the two differ.
         unused: Beginnings of names under the prefix that the file may hold in vain, such as the
             classifier's; None allows any.
         least: Fraction of the module's tensors that the file must hold.
@@ -109,13 +123,9 @@ def load_weights(
         CheckpointError: The file cannot be read, is of another model, or too little matches; the
             message names the first tensors that differ. The module is then as it was.
     """
-    theirs = dict(names or {})
-    own = {
-        theirs.get(name, name): tensor
-        for name, tensor in module.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    prefix, found = _stripped(read_weights(path), own)
+    tensors = read_weights(path)
+    fits = [_fit(tensors, module, theirs) for theirs in (dict(names or {}), {})]
+    theirs, own, prefix, found = max(fits, key=lambda fit: len(fit.own.keys() & fit.found.keys()))
     loaded = tuple(name for name in own if name in found)
     missing = tuple(name for name in own if name not in found)
     left_over = tuple(n for n in found if n not in own and not n.endswith("num_batches_tracked"))
@@ -166,18 +176,32 @@ def _unwrapped(content: Mapping[str, object]) -> Mapping[str, object] | None:
     return next((value for value in inner if isinstance(value, Mapping)), None)
 
 
-def _stripped(
-    tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]
-) -> tuple[str, dict[str, Tensor]]:
-    """The prefix under which most of `own` is found, and the tensors under it without it."""
-    prefixes = list(dict.fromkeys(first + second for first in PREFIXES for second in PREFIXES))
+class _Fit(NamedTuple):
+    """How a file could be read: `own` and `found` go by the file's names, without the prefix."""
+
+    theirs: Mapping[str, str]
+    own: Mapping[str, Tensor]
+    prefix: str
+    found: Mapping[str, Tensor]
+
+
+def _fit(tensors: Mapping[str, Tensor], module: nn.Module, theirs: Mapping[str, str]) -> _Fit:
+    """The module's tensors by the file's names, and the prefix under which most of them are."""
+    own = {
+        theirs.get(name, name): tensor
+        for name, tensor in module.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    some = WRAPPER_PREFIXES
+    prefixes = list(dict.fromkeys(first + second for first in some for second in some))
     counts = [sum(prefix + name in tensors for name in own) for prefix in prefixes]
     prefix = prefixes[counts.index(max(counts))]
-    return prefix, {
+    found = {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+    return _Fit(theirs, own, prefix, found)
 
 
 def _few(names: Sequence[str], count: int = 3) -> str:

@@ -118,17 +118,57 @@ def test_code_in_a_file_is_not_executed(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.rand(3)}, "x": Bomb()}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="holds more than tensors"):
         read_weights(tmp_path / "w.pth")
-    (tmp_path / "old.pth").write_bytes(pickle.dumps(Bomb(), protocol=2))
-    with pytest.raises(CheckpointError, match="holds more than tensors"):
-        read_weights(tmp_path / "old.pth")
+    for protocol in (2, 4):  # torch writes 2, and warns of others
+        (tmp_path / "old.pth").write_bytes(pickle.dumps(Bomb(), protocol=protocol))
+        with pytest.raises(CheckpointError, match="holds more than tensors"):
+            read_weights(tmp_path / "old.pth")
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 half a file"])
-def test_damaged_files_are_named(name, content, tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"nonsense",
+        b"PK\x03\x04 half a file",
+        b"hello, this is no file of weights\n",
+        b"error: not found",
+        b"<!DOCTYPE html><html>",
+        b'{"message": "Not Found"}',
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        b"epoch,loss\n1,2.5\n",
+        b"name: small\nwidth: 4\n",
+        b"import torch\n",
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        b"\x1f\x8b\x08\x00\x00",
+        b"\x80\x04\x95",
+        b"X\xff\xff",
+        b"J12",
+        b"G\x00",
+        b"V\\ud800\n.",
+        b"X\x02\x00\x00\x00\xff\xfe.",
+        b"\x00" * 64,
+        *(bytes([value]) * 12 for value in range(1, 256, 2)),
+    ],
+)
+def test_files_of_another_kind_are_named(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match=f"{name} is damaged"):
+    with pytest.raises(CheckpointError, match=rf"{name} (is damaged or|holds no named tensors)"):
         read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.ckpt"])
+def test_an_empty_file_is_named(name, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=rf"{name} is empty \(0 bytes\); fetch"):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_of_plain_values_is_refused_without_a_warning(protocol, tmp_path):
+    (tmp_path / "w.pth").write_bytes(pickle.dumps({"a": [1, 2]}, protocol=protocol))
+    with pytest.raises(CheckpointError, match=r"w\.pth (is damaged|holds)"):
+        read_weights(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {}}, torch.rand(3)])

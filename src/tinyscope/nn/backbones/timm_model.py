@@ -21,7 +21,8 @@ class TimmBackbone(nn.Module):
         model: Its name in timm.
         strides: The levels that come out, fine to coarse; None means all of stride 4 and more.
             What lies beyond the coarsest is not built where timm can leave it out.
-        weights: File of pre-trained weights, timm's classification checkpoint of the same model.
+        weights: File of pre-trained weights: timm's classification checkpoint of the same model,
+            or a checkpoint of ours that holds this backbone.
 
     Raises:
         SettingsError: timm has no such model, or it has no such levels.

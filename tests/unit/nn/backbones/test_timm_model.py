@@ -23,6 +23,20 @@ def test_a_classification_checkpoint_fills_the_backbone(model, tmp_path):
         torch.testing.assert_close(level, by_size[level.shape[-1]])
 
 
+@pytest.mark.parametrize("prefix", ["model/backbone.model.", "backbone.model.", "model."])
+@pytest.mark.parametrize("model", ["resnet18", "convnext_atto"])
+def test_a_checkpoint_of_our_own_fills_the_backbone(model, prefix, tmp_path):
+    trained = TimmBackbone(model)
+    held = {f"{prefix}{name}": value for name, value in trained.model.state_dict().items()}
+    held |= {"model/head.weight": torch.rand(2, 3), "model/normalize.mean": torch.rand(3)}
+    save_file(held, tmp_path / "best.ckpt")
+    backbone = TimmBackbone(model, strides=(4, 8), weights=tmp_path / "best.ckpt")
+    taken = backbone.state_dict()
+    assert taken
+    for name, value in taken.items():
+        assert value.equal(trained.state_dict()[name]), name
+
+
 def test_levels_of_a_model_with_channels_last_are_turned():
     backbone = TimmBackbone("swin_tiny_patch4_window7_224", strides=(4, 8)).eval()
     assert [tuple(x.shape) for x in backbone(torch.rand(1, 3, 224, 224))] == [
