@@ -25,7 +25,7 @@ AUGMENTATIONS = Table(
         "resize": "tinyscope.data.classification.library:resize",
         "center_crop": "tinyscope.data.classification.library:center_crop",
         "jitter": "tinyscope.data.classification.library:jitter",
-        "trivial": "tinyscope.data.classification.library:trivial",
-        "random": "tinyscope.data.classification.library:random",
+        "trivial_augment": "tinyscope.data.classification.library:trivial_augment",
+        "rand_augment": "tinyscope.data.classification.library:rand_augment",
     },
 )

@@ -85,11 +85,11 @@ def jitter(
     return Seeded(v2.ColorJitter(brightness, contrast, saturation, hue))
 
 
-def trivial() -> Seeded:
+def trivial_augment() -> Seeded:
     """One random change of random strength (TrivialAugment, arXiv:2103.10158)."""
     return Seeded(v2.TrivialAugmentWide())
 
 
-def random(changes: PositiveInt = 2, magnitude: NonNegativeInt = 9) -> Seeded:
+def rand_augment(changes: PositiveInt = 2, magnitude: NonNegativeInt = 9) -> Seeded:
     """Several random changes of one strength (RandAugment, arXiv:1909.13719)."""
     return Seeded(v2.RandAugment(changes, magnitude))
