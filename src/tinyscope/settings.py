@@ -85,7 +85,7 @@ IN_A_MODEL = ("backbone", "neck", "head", "priors", "assigner", "sampler", "code
 """Arguments of a model's parts that are parts themselves."""
 
 MODELS = ("model", "classifier")
-"""Keys of parts that are made of other parts, besides those in a model."""
+"""Keys of whole models. Like the parts in them they are made of parts; nothing else is."""
 
 Part = dict[str, Any]
 """`name` and options of a part."""

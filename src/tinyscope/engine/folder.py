@@ -75,8 +75,8 @@ def check_same_run(checkpoint: Checkpoint, now: Identity) -> None:
         )
     if checkpoint.progress["data"] != now.data:
         raise SettingsError(
-            "the training set is not the one that the run was started with: its annotations "
-            "differ; give that one, or start a new run with another --out"
+            "the training set is not the one that the run was started with: its annotations or "
+            "labels differ; give that one, or start a new run with another --out"
         )
 
 

@@ -21,12 +21,17 @@ def open_image_sets(
         DataError: A set cannot be read, or the classes are not those expected.
     """
     train = _opened(settings, "train", data, settings.train_split)
+    if len(train.names) < 2:
+        raise DataError(
+            f"the training set has one class ({_few(train.names)}), so that there is nothing to "
+            "tell apart; give data of at least two"
+        )
     if settings.classes is not None and len(train.names) != settings.classes:
         raise DataError(
             f"the training set has {len(train.names)} classes ({_few(train.names)}), the recipe "
             f"is for {settings.classes}; give other data, or set data.classes={len(train.names)}"
         )
-    split = evaluated_split(settings, data)
+    split = _wanted_split(settings, data)
     if split is None:
         return train, None
     val = _opened(settings, "val", data, split)
@@ -35,20 +40,19 @@ def open_image_sets(
         more = [n for n in val.names if n not in train.names]
         raise DataError(
             f"the set to evaluate on has {len(val.names)} classes, the training set "
-            f"{len(train.names)} (only in train: {_few(only)}; only in {split}: {_few(more)}); "
+            f"{len(train.names)} (only in train: {_few(only)}; only in {val.split}: {_few(more)}); "
             "both must have the same"
         )
     return train, val
 
 
-def evaluated_split(settings: ImageSettings, data: Path | None) -> str | None:
-    """The split to evaluate on: `val_split`, or `test` in place of an absent `val`."""
-    if settings.val is not None:
+def _wanted_split(settings: ImageSettings, data: Path | None) -> str | None:
+    """The split to evaluate on; `val` may be `test`, or absent, but nothing else that is named."""
+    if settings.val is not None or settings.val_split != "val":
         return settings.val_split
     if data is None:
         return None
-    wanted = [settings.val_split] + ["test"] * (settings.val_split == "val")
-    return next((split for split in wanted if has_split(data, split)), None)
+    return next((split for split in ("val", "test") if has_split(data, split)), None)
 
 
 def open_samples(

@@ -72,10 +72,7 @@ class Plan:
         return self.settings.evaluate_every or max(1, round(self.epoch))
 
     def schedule(self) -> Schedule:
-        s = self.settings
-        return Schedule(
-            s.schedule, self.steps, s.milestones, s.gamma, s.warmup_steps, s.warmup_ratio
-        )
+        return schedule_of(self.settings, self.steps)
 
 
 class Loop:
@@ -276,6 +273,32 @@ class Loop:
             "--resume goes on from the last checkpoint"
         )
         stop.leave()
+
+
+def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
+    """The learning rates of a run of so many steps.
+
+    Raises:
+        SettingsError: Warm-up or milestones do not fit into the run.
+    """
+    return Schedule(
+        settings.schedule,
+        steps,
+        settings.milestones,
+        settings.gamma,
+        settings.warmup_steps,
+        settings.warmup_ratio,
+    )
+
+
+def check_length(settings: TrainSettings) -> None:
+    """That the schedule fits into the run, where its length is known before the data are read.
+
+    Raises:
+        SettingsError: As `schedule_of`.
+    """
+    if settings.steps is not None:
+        schedule_of(settings, settings.steps)
 
 
 def check_monitor(name: str, scores: Collection[str]) -> None:

@@ -14,8 +14,8 @@ from tinyscope.data.classification.labeled import LabeledImages
 from tinyscope.data.classification.samples import LabeledSamples, LabeledShares
 from tinyscope.detectors.build import build_classifier
 from tinyscope.engine.accuracy import classify
-from tinyscope.engine.image_sets import evaluated_split, fingerprint, open_image_sets, open_samples
-from tinyscope.engine.loop import BatchSource, Plan, Score, check_monitor
+from tinyscope.engine.image_sets import fingerprint, open_image_sets, open_samples
+from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
 from tinyscope.engine.machine import Precision
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.state import Identity
@@ -55,20 +55,23 @@ def pretrain(
     """
     chosen, folder = load_pretraining(recipe, overrides), Path(out)
     check_monitor(chosen.train.monitor, BETTER_WHEN_HIGHER)
+    check_length(chosen.train)
     place = None if data is None else Path(data)
     at = open_place(folder, chosen.train.precision, resume, devices)
+    # Decoding a large archive takes minutes in which nothing else would be seen.
+    at.fabric.print(f"reading images{'' if place is None else f' of {place}'}", flush=True)
     images, validation = open_image_sets(chosen.data, place)
     samples = open_samples(chosen.data, images, chosen.train.seed, training=True)
     torch.manual_seed(chosen.train.seed)
     model = build_classifier(chosen.model, len(images.names))
     score = _score(chosen, validation, folder, at.precision)
     plan = _plan(chosen, samples, score)
-    about = _about(images, validation, evaluated_split(chosen.data, place), model)
+    about = _about(images, validation, model)
     return carry_out(at, model, plan, chosen.to_yaml(), about)
 
 
 def _about(
-    train: LabeledImages, validation: LabeledImages | None, split: str | None, model: nn.Module
+    train: LabeledImages, validation: LabeledImages | None, model: nn.Module
 ) -> Iterator[str]:
     parameters = sum(p.numel() for p in model.parameters())
     shown = ", ".join(train.names[:10]) + ", ..." * (len(train.names) > 10)
@@ -82,7 +85,7 @@ def _about(
             "weights; name one with data.val_split or data.val"
         )
     else:
-        yield f"evaluated on {len(validation)} images ({split})"
+        yield f"evaluated on {len(validation)} images ({validation.split})"
 
 
 def _plan(recipe: PretrainRecipe, samples: LabeledSamples, score: Score | None) -> Plan:

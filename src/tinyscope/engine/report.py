@@ -11,6 +11,7 @@ from tinyscope.analysis.gallery import gallery
 from tinyscope.analysis.outcomes import outcomes
 from tinyscope.analysis.report import Chart, Report, Table, page
 from tinyscope.data.dropped import size_names
+from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.engine.detector import load_trained
 from tinyscope.engine.evaluate_model import find_all
 from tinyscope.engine.logs import Row, read_rows
@@ -19,6 +20,7 @@ from tinyscope.errors import DataError
 from tinyscope.evaluation import Result, evaluate
 from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.formats.tables import Annotations
+from tinyscope.settings import trains_a_classifier
 
 SHOWN = ("AP", "AP50", "AP75")
 
@@ -34,12 +36,17 @@ def report(run: str | Path, data: str | Path | None = None) -> Path:
         The page, `report.html` in the folder of the run.
 
     Raises:
-        DataError: The folder holds no run, or the data set cannot be read.
+        DataError: The folder holds no run, one of pre-training, or the data set cannot be read.
         SettingsError: matplotlib is not installed.
     """
     folder = Path(run)
     if not (folder / "best.ckpt").is_file():
         raise DataError(f"{folder}: holds no best.ckpt; give the folder of a finished training")
+    if trains_a_classifier(load_checkpoint(folder / "best.ckpt").recipe):
+        raise DataError(
+            f"{folder}: is a pre-training, of which there is no report; its numbers are in "
+            "scores.csv and evaluation.json"
+        )
     detector = load_trained(folder / "best.ckpt")
     recipe = detector.recipe
     truth = open_annotations(recipe.data, "val", None if data is None else Path(data))

@@ -13,7 +13,7 @@ from tinyscope.data.names import shared_images
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.evaluate_model import evaluate_detector
-from tinyscope.engine.loop import BatchSource, Plan, Score, check_monitor
+from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
@@ -52,6 +52,7 @@ def train(
         TrainingError: The folder cannot be used, or a loss is not finite.
     """
     chosen, folder = load_recipe(recipe, overrides), Path(out)
+    check_length(chosen.train)
     place = None if data is None else Path(data)
     at = open_place(folder, chosen.train.precision, resume, devices)
     annotations, validation = open_splits(chosen.data, place)

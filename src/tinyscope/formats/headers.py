@@ -66,7 +66,7 @@ def opened(
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise DataError(
             f"image {path} is truncated or damaged ({error}); copy or download it again, or take "
-            "it out of the annotations"
+            "it out of the data set"
         ) from error
 
 

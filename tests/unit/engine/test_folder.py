@@ -66,7 +66,7 @@ def test_other_settings_classes_or_data_may_not():
         check_same_run(checkpoint(), Identity(other, ("car",), "abc"))
     with pytest.raises(SettingsError, match=r"has the classes \['car'\], the data have \['boat'\]"):
         check_same_run(checkpoint(), Identity(RECIPE, ("boat",), "abc"))
-    with pytest.raises(SettingsError, match="annotations differ"):
+    with pytest.raises(SettingsError, match="annotations or labels differ"):
         check_same_run(checkpoint(), Identity(RECIPE, ("car",), "abd"))
 
 

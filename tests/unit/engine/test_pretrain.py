@@ -7,18 +7,24 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small_pretraining import NAMES, recipe, run, write_images
 
+from tinyscope.catalog import validate
+from tinyscope.data.classification.cifar import CIFAR10_FILES
 from tinyscope.detectors.build import build
 from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.engine.detector import load
+from tinyscope.engine.image_sets import open_image_sets
 from tinyscope.engine.logs import read_rows
 from tinyscope.engine.pretrain import pretrain
+from tinyscope.engine.report import report
 from tinyscope.engine.signals import Stop
+from tinyscope.engine.train import train
 from tinyscope.errors import CheckpointError, DataError, SettingsError
-from tinyscope.pretraining import load_any, load_pretraining
+from tinyscope.pretraining import ImageSettings, load_any, load_pretraining
 from tinyscope.settings import load_recipe
 
 KEPT = ("last.ckpt", "best.ckpt", "metrics.csv", "scores.csv", "evaluation.json", "recipe.yaml")
@@ -132,6 +138,61 @@ def test_data_that_do_not_suit_the_recipe_are_refused(data, tmp_path):
         pretrain(recipe(), None, tmp_path / "c")
     with pytest.raises(SettingsError, match=r"no number 'top2'; did you mean top"):
         pretrain(recipe(monitor="top2"), data, tmp_path / "d")
+
+
+def test_a_single_class_is_refused(tmp_path):
+    place = write_images(tmp_path / "one.zip", names=("red",))
+    with pytest.raises(DataError, match=r"has one class \(red\)"):
+        pretrain(recipe(), place, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("key", "start"), [("train", pretrain), ("detector", train)])
+def test_a_length_that_does_not_fit_is_refused_before_the_data_are_read(key, start, tmp_path):
+    name = "pretrain/cifar10_small" if key == "train" else "quick/small"
+    absent = tmp_path / "absent.zip"
+    with pytest.raises(SettingsError, match=r"train\.warmup_steps: \d+ must be less than the 4 st"):
+        start(name, absent, tmp_path / "run", overrides=["train.steps=4"])
+    changes = ["train.steps=4", "train.warmup_steps=0"]
+    with pytest.raises(DataError, match=r"absent\.zip: no such file"):
+        start(name, absent, tmp_path / "other", overrides=changes)
+
+
+def test_the_start_says_what_is_read_and_which_split_is_evaluated_on(data, tmp_path, capsys):
+    pretrain(recipe(steps=3), data, tmp_path / "run")
+    shown = capsys.readouterr().out
+    assert shown.index(f"reading images of {data}") < shown.index("36 images of 3 classes")
+    assert "evaluated on 15 images (test)" in shown
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_split_evaluated_on_is_called_as_its_set_does(named, tmp_path):
+    for file in (f for files in CIFAR10_FILES.values() for f in files):
+        np.arange(2 * 3073, dtype=np.int64).clip(0, 9).astype(np.uint8).tofile(tmp_path / file)
+    (tmp_path / "batches.meta.txt").write_text("a b c d e f g h i j")
+    part = {"name": "cifar10", "path": str(tmp_path), "split": "val"}
+    settings = validate(ImageSettings, {"val": part} if named else {}, "data")
+    train_set, val = open_image_sets(settings, tmp_path)
+    assert (train_set.split, len(train_set)) == ("train", 10)
+    assert (val.split, len(val)) == ("test", 2)
+
+
+def test_a_split_to_evaluate_on_that_is_named_must_be_there(data, tmp_path):
+    with pytest.raises(DataError, match=r"no folder vall"):
+        pretrain(recipe(), data, tmp_path / "run", overrides=["data.val_split=vall"])
+
+
+def test_there_is_no_report_of_a_pretraining(whole):
+    with pytest.raises(DataError, match=r"is a pre-training, of which there is no report; .*scor"):
+        report(whole.folder)
+
+
+def test_other_labels_are_not_called_annotations_alone(data, whole, tmp_path):
+    with zipfile.ZipFile(data) as old, zipfile.ZipFile(tmp_path / "less.zip", "w") as less:
+        for name in old.namelist():
+            if name != "train/red/3.png":
+                less.writestr(name, old.read(name))
+    with pytest.raises(SettingsError, match="its annotations or labels differ"):
+        pretrain(recipe(), tmp_path / "less.zip", whole.folder, resume=True)
 
 
 def test_splits_of_other_classes_are_refused(tmp_path):

@@ -88,7 +88,7 @@ class Members:
 def _by_class(members: Sequence[str], start: str) -> tuple[dict[str, list[str]], list[str]]:
     """Images below `start` by their folder in it, also folders without any; and those in none."""
     files: dict[str, list[str]] = {}
-    loose = []
+    loose: list[str] = []
     for member in sorted(members):
         if not member.startswith(start):
             continue

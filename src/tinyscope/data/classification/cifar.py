@@ -53,9 +53,9 @@ def cifar100(path: Path, split: str = "train", coarse: bool = False) -> LabeledI
 def files_of(path: Path, files: Mapping[str, tuple[str, ...]], split: str) -> list[Path]:
     """The files of a split that are there, of the first folder that has any."""
     own = known_split(split, tuple(files))
-    for folder in FOLDERS if own else ():
-        found = [path / folder / name for name in files[own] if (path / folder / name).is_file()]
-        if found:
+    names = files[own] if own else ()
+    for folder in FOLDERS:
+        if found := [path / folder / name for name in names if (path / folder / name).is_file()]:
             return found
     return []
 

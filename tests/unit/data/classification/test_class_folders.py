@@ -131,7 +131,10 @@ def test_sets_that_would_not_fit_in_memory_stay_in_their_files(tmp_path):
         ),
         (lambda f: f | {"train/cat/0.png": b"no image"}, r"train/cat/0\.png is not in a format"),
         (lambda f: f | {"train/cat/0.png": b""}, r"train/cat/0\.png is empty"),
-        (lambda f: f | {"train/cat/0.png": f["train/cat/0.png"][:90]}, "truncated or damaged"),
+        (
+            lambda f: f | {"train/cat/0.png": f["train/cat/0.png"][:90]},
+            "truncated or damaged .* take it out of the data set",
+        ),
     ],
 )
 @pytest.mark.parametrize("form", ["folder", "archive"])
