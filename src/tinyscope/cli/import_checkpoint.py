@@ -37,7 +37,7 @@ def import_checkpoint(
     overrides: Overrides = None,
     part: Annotated[Part, typer.Option(help="The whole, or the backbone alone.")] = Part.detector,
     layout: Annotated[
-        Layout | None, typer.Option(help="Whose names the file has; else found by itself.")
+        Layout | None, typer.Option(help="Whose names a detector's file has; else found.")
     ] = None,
     ignore: Annotated[
         list[str] | None,

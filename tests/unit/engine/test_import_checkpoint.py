@@ -164,7 +164,7 @@ def test_code_in_a_file_is_not_executed(state, tmp_path):
     with pytest.raises(CheckpointError, match=r"holds more than tensors \(_pytest"):
         run(file, tmp_path)
     with pytest.raises(CheckpointError, match="holds more than tensors"):
-        run(file, tmp_path, part="backbone")
+        backbone(file, tmp_path)
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
@@ -276,3 +276,109 @@ def test_a_config_that_contradicts_our_network_is_refused(config, message, tmp_p
     assert message in str(caught.value)
     assert not out.exists()
     import_checkpoint(write(tmp_path, state, config=FITTING), "quick/small", out, **options)
+
+
+def backbone(file, tmp_path, **options):
+    options = {"overrides": SMALL, "part": "backbone", **options}
+    out = tmp_path / "new" / "backbone.safetensors"
+    done = import_checkpoint(file, "quick/faster_rcnn", out, **options)
+    return done, load_file(out)
+
+
+def test_a_backbone_alone_is_adjusted_as_in_a_detector(model, tmp_path):
+    file = write(tmp_path, model.backbone.state_dict())
+    _, plain = backbone(file, tmp_path)
+    _, adjusted = backbone(file, tmp_path, blue_first=True, norm_eps=1e-2)
+    assert torch.equal(adjusted["backbone.conv1.weight"], plain["backbone.conv1.weight"].flip(1))
+    variance = plain["backbone.bn1.running_var"]
+    expected = plain["backbone.bn1.weight"] * ((variance + 1e-5) / (variance + 1e-2)).sqrt()
+    torch.testing.assert_close(adjusted["backbone.bn1.weight"], expected)
+
+
+def test_the_config_of_a_backbone_is_heeded(model, tmp_path):
+    file = write(tmp_path, model.backbone.state_dict(), config="to_rgb=False")
+    with pytest.raises(CheckpointError, match="its own config says to_rgb=False"):
+        backbone(file, tmp_path)
+    assert not (tmp_path / "new").exists()
+    done, _ = backbone(file, tmp_path, blue_first=True)
+    assert done.layout is None
+    assert str(done).startswith("100 tensors of a backbone\n")
+
+
+def test_options_that_a_backbone_does_not_have_are_refused(model, tmp_path):
+    file = write(tmp_path, model.backbone.state_dict())
+    with pytest.raises(SettingsError, match="names: a backbone has no classes"):
+        backbone(file, tmp_path, names=["x"])
+    with pytest.raises(SettingsError, match="layout: names of backbones are alike in all"):
+        backbone(file, tmp_path, layout="torchvision")
+    with pytest.raises(SettingsError, match=r"ignore: no tensor of .* begins with 'zzz'"):
+        backbone(file, tmp_path, ignore=["zzz"])
+
+
+def test_what_a_backbone_has_no_place_for_is_left_out_on_demand_alone(model, tmp_path):
+    file = write(tmp_path, {**model.backbone.state_dict(), "other.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"1 of its tensors have no place: other.weight;"):
+        backbone(file, tmp_path)
+    done, _ = backbone(file, tmp_path, ignore=["other."])
+    assert done.ignored == ("other.weight",)
+
+
+def test_stages_that_are_not_built_are_left_out(model, tmp_path):
+    file = write(tmp_path, model.backbone.state_dict())
+    cut = [*SMALL, "model.backbone.strides=[4, 8]"]
+    done, state = backbone(file, tmp_path, overrides=cut)
+    assert not any("layer3" in name for name in state)
+    assert "layer3.0.conv1.weight" in done.ignored
+
+
+@pytest.mark.parametrize(("part", "name"), [("backbone", "b.ckpt"), ("detector", "d.safetensors")])
+def test_the_file_to_write_must_end_as_its_part_does(part, name, state, tmp_path):
+    with pytest.raises(SettingsError, match=f"the file of a {part} must end in"):
+        import_checkpoint(
+            write(tmp_path, state), "quick/faster_rcnn", tmp_path / name, part=part, names=NAMES
+        )
+
+
+def test_folders_are_made_or_the_reason_is_said(state, tmp_path):
+    file = write(tmp_path, state)
+    out = tmp_path / "a" / "b" / "ours.ckpt"
+    import_checkpoint(file, "quick/faster_rcnn", out, names=NAMES, overrides=SMALL)
+    assert out.exists()
+    with pytest.raises(CheckpointError, match="its folder cannot be made"):
+        import_checkpoint(file, "quick/faster_rcnn", file / "x.ckpt", names=NAMES, overrides=SMALL)
+
+
+def test_names_and_beginnings_that_mean_nothing_are_refused(state, tmp_path):
+    file = write(tmp_path, state)
+    with pytest.raises(SettingsError, match="names: 'a' stands there twice"):
+        run(file, tmp_path, names=["a", "a"])
+    with pytest.raises(SettingsError, match="ignore: an empty beginning"):
+        run(file, tmp_path, ignore=[""])
+    with pytest.raises(SettingsError, match=r"ignore: no tensor of .* begins with 'backbone.'"):
+        run(file, tmp_path, ignore=["backbone."])
+
+
+AGNOSTIC = [*SMALL, "model.roi.head.per_class=false"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "classes", "message"),
+    [
+        (AGNOSTIC, SMALL, 2, "recipe: its boxes are the same for all .*per_class=false"),
+        (SMALL, AGNOSTIC, 2, "recipe: it has boxes for every class; .*per_class=true"),
+        (AGNOSTIC, SMALL, 3, "trained for 3 classes, and 2 are named; .*per_class=false"),
+    ],
+)
+def test_boxes_of_all_classes_are_told_from_those_of_each(theirs, ours, classes, message, tmp_path):
+    file = write(tmp_path, published(detector(overrides=theirs, classes=classes)))
+    with pytest.raises(CheckpointError, match=message):
+        run(file, tmp_path, overrides=ours)
+
+
+def test_two_anchors_of_one_class_are_no_background(tmp_path):
+    two = [*SMALL[:3], "model.priors={name: anchors, scale: 4, ratios: [0.5, 2.0]}"]
+    file = write(tmp_path, published(detector("quick/retinanet", two, 3)))
+    with pytest.raises(CheckpointError, match="trained for 3 classes, and 1 are named"):
+        import_checkpoint(
+            file, "quick/retinanet", tmp_path / "o.ckpt", names=["person"], overrides=two
+        )

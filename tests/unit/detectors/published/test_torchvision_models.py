@@ -1,6 +1,7 @@
 """torchvision's detectors and ours give the same raw outputs for the same weights."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from tinyscope.detectors.build import build
-from tinyscope.detectors.published import LAYOUTS, fit, layout_of, tensors_of
+from tinyscope.detectors.published import LAYOUTS, Fit, fit, layout_of, tensors_of
 from tinyscope.detectors.published.adjust import with_norm_eps
+from tinyscope.detectors.published.misfit import refuse_misfit
 from tinyscope.errors import CheckpointError
 
 CLASSES = 3
@@ -157,6 +159,17 @@ def test_a_retinanet_without_a_row_for_background_is_taken_as_it_is():
     with_background = torch.arange(9 * 4.0)
     assert entry.take([with_background]).view(9, 3)[1].tolist() == [5, 6, 7]
     assert torch.equal(entry.take([with_background[:27]]), with_background[:27])
+
+
+def test_the_row_of_background_is_no_class_of_a_file_that_does_not_fit():
+    with torch.device("meta"):
+        model = build(RETINA, 2)
+        values = model.state_dict() | {"head.classification.bias": torch.empty(9 * 91)}
+    found = Fit("", values, (), ())
+    with pytest.raises(CheckpointError, match="trained for 90 classes, and 2 are named"):
+        refuse_misfit(Path("a.pth"), ["x"], found, [], model, background_rows=True)
+    with pytest.raises(CheckpointError, match="trained for 91 classes, and 2 are named"):
+        refuse_misfit(Path("a.pth"), ["x"], found, [], model)
 
 
 @pytest.mark.parametrize(

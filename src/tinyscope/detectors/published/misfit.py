@@ -1,0 +1,127 @@
+"""Why a published checkpoint does not fit a detector, in words that list the tensors."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from tinyscope.detectors.published.table import Fit
+from tinyscope.errors import CheckpointError
+
+SHOWN = 40
+"""Tensors that a message lists of a kind; a whole detector has hundreds."""
+_SIDES = 4
+
+
+def refuse_misfit(
+    file: Path,
+    names: Sequence[str],
+    found: Fit,
+    left_over: Sequence[str],
+    model: nn.Module,
+    *,
+    background_rows: bool = False,
+) -> None:
+    """Passes where every tensor has its place and shape on both sides.
+
+    Args:
+        file: What was read.
+        names: Of its tensors.
+        found: What of them has a place.
+        left_over: Those without a place that are not to be ignored.
+        model: What the weights are meant for.
+        background_rows: Whether the sigmoids of the file's one-stage detectors have a row for
+            background, as torchvision's have.
+
+    Raises:
+        CheckpointError: Lists what does not fit.
+    """
+    own = model.state_dict()
+    if not found.values:
+        raise CheckpointError(
+            f"{file}: nothing in it matches; it holds {', '.join(list(names)[:3])}, ..., wanted "
+            f"are {', '.join(found.missing[:3])}, ...; choose the recipe of its network"
+        )
+    differing = [
+        f"{name}: {tuple(value.shape)} in the file, {tuple(own[name].shape)} in the model"
+        for name, value in found.values.items()
+        if value.shape != own[name].shape
+    ]
+    paragraphs = [
+        _listed(f"{len(found.missing)} tensors are wanted and not in it", found.missing),
+        _listed(f"{len(left_over)} of its tensors have no place", left_over),
+        _listed(f"{len(differing)} tensors differ in shape", differing),
+    ]
+    if any(paragraphs):
+        raise CheckpointError(
+            f"{file}: does not fit the recipe{_hint(found, own, model, background_rows)}\n"
+            + "\n".join(p for p in paragraphs if p)
+        )
+
+
+def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_rows: bool) -> str:
+    """What the misfit looks like, and what to do about it."""
+    differing = {n for n, value in found.values.items() if value.shape != own[n].shape}
+    if differing and all(_of_classes(name) for name in differing):
+        said = [
+            _class_count(found, own, model, background_rows),
+            _boxes_per_class(found, own, model),
+        ]
+        if any(said):
+            return ": " + "; ".join(hint for hint in said if hint)
+    if not any(name.startswith("backbone.") for name in found.missing) and all(
+        name.startswith("backbone.") for name in found.values
+    ):
+        return (
+            ": it holds a backbone alone; import that part (--part backbone), or name the file in "
+            "model.backbone.weights"
+        )
+    return "; choose the recipe of its network, or change settings of this one"
+
+
+def _of_classes(name: str) -> bool:
+    return "head.classification." in name or name.startswith("roi.head.box.")
+
+
+def _class_count(
+    found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_rows: bool
+) -> str:
+    """That the file has another number of classes, where its rows say so."""
+    part = "roi.head" if hasattr(model, "roi") else "head"
+    name = f"{part}.classification.bias"
+    if name not in found.values or len(found.values[name]) == len(own[name]):
+        return ""
+    classes = model.get_submodule(part).classes
+    assert isinstance(classes, int)
+    rows = len(found.values[name])
+    if hasattr(model, "roi"):  # softmax, with a row for background
+        theirs = rows - 1
+    else:  # sigmoids of every class, per anchor
+        anchors = len(own[name]) // classes
+        if rows % anchors:
+            return ""
+        theirs = rows // anchors - background_rows
+    return (
+        f"it was trained for {theirs} classes, and {classes} are named; give the names of its "
+        "classes, in its order"
+    )
+
+
+def _boxes_per_class(found: Fit, own: Mapping[str, Tensor], model: nn.Module) -> str:
+    """That the file has deltas for every class and ours for all together, or the reverse."""
+    name = "roi.head.box.bias"
+    if name not in found.values or len(found.values[name]) == len(own[name]):
+        return ""
+    per_class = model.get_submodule("roi.head").per_class
+    if per_class and len(found.values[name]) == _SIDES:
+        return "its boxes are the same for all classes; set model.roi.head.per_class=false"
+    if not per_class:
+        return "it has boxes for every class; set model.roi.head.per_class=true"
+    return ""
+
+
+def _listed(title: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = [f"and {len(names) - SHOWN} more"] * (len(names) > SHOWN)
+    return "\n  ".join([f"{title}:", *names[:SHOWN], *more])
