@@ -189,7 +189,8 @@ def _projected(projection: nn.Sequential | None, x: Tensor) -> Tensor:
         return x
     convolution, *halve, norm = projection
     # Published wavelets stand behind the convolution, and are named so. They commute with a 1x1
-    # convolution, which then meets a quarter of the cells.
+    # convolution, which then meets a quarter of the cells. Adaptive blur does not commute; that it
+    # comes first is our choice.
     for module in halve:
         x = module(x)
     return convolve(convolution, norm, x)

@@ -93,7 +93,9 @@ class BranchedNetwork(nn.Module):
         before = Bottleneck.expansion * first_width
         inputs = (stem, *[before] * (_FIRST_STAGE_BLOCKS - 1))
         first = [Bottleneck(n, first_width, 1, norm, groups) for n in inputs]
-        self.layer1 = nn.Sequential(*first, *[nn.MaxPool2d(_POOL.size, _POOL.stride, padding=1)] * pool)
+        self.layer1 = nn.Sequential(
+            *first, *[nn.MaxPool2d(_POOL.size, _POOL.stride, padding=1)] * pool
+        )
         for i, stage in enumerate(counts):
             self.add_module(f"transition{i + 1}", self._transition(i, before, norm, groups))
             modules = (Exchange(self.channels, stage, norm, groups) for _ in range(MODULES[i]))
