@@ -37,6 +37,11 @@ def test_what_is_expected_is_what_was_published(name, value):
     assert "defaults" in recipe.source
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_networks_whose_first_steps_would_diverge_warm_up(name):
+    assert load_pretraining(name).train.warmup_steps == (500 if "hrnet" in name else 0)
+
+
 @pytest.mark.parametrize("name", [n for n in recipes.names() if "pretrain/cifar10_" in n])
 def test_a_recipe_of_our_own_promises_nothing(name):
     assert load_pretraining(name).expected == {}
