@@ -335,11 +335,12 @@ def test_the_rule_takes_the_depths_of_the_derivation(case):
     assert suggestion.chosen.operations == case["result_macs"]
     assert round(100 * suggestion.chosen.deviation, 4) == case["deviation_percent"]
     assert found.chosen.tier == case["tier"]
-    assert 1 + len(found.runners_up) == case["candidates_in_tier"]
-    assert len(found.within_budget) == case["candidates_in_budget"]
+    assert len(found.ranked) == case["candidates_in_tier"]
+    assert len(found.depths) == case["candidates_in_budget"]
     falling = rule.get(f"{case['name']}_nonincreasing_candidates")
     if falling:
-        tiers = [c for c in found.within_budget if c.tier in (1, 2)]
+        every = [found.candidate(row) for row in range(len(found.depths))]
+        tiers = [c for c in every if c.tier in (1, 2)]
         assert falling == [
             {
                 "depths": [*c.depths],

@@ -20,6 +20,10 @@ from tinyscope.types import Size
 _SHOWN = 4
 _STAGED = ("resnet", "bottom_heavy")
 _BRANCHED = ("hrnet", "bottom_heavy_hrnet")
+_OF_WEIGHTS = ("weights", "frozen_stages", "norm_eval", "norm_affine")
+"""Options that suit pre-trained weights, which what is suggested does not have yet."""
+_MOST = 4
+"""Times the backbone's own cost that a budget may be: beyond it, depths are not comparable."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def suggest(
             cells shall grow. None means the first two, as in the paper.
 
     Raises:
-        SettingsError: The backbone has no stages that the rule knows, or nothing fits.
+        SettingsError: The backbone has no stages that the rule knows, the budget is of another
+            order than its cost, or nothing fits.
     """
     name = backbone.get("name")
     if name not in (*_STAGED, *_BRANCHED):
@@ -73,6 +78,11 @@ def suggest(
     network = _built({k: v for k, v in backbone.items() if k != "weights"})
     own = sum(block_operations(network, size).values())
     target = own if budget is None else budget
+    if target > _MOST * own:
+        raise SettingsError(
+            f"budget {target / 1e9:.4g} G: is more than {_MOST} times what the backbone costs now, "
+            f"{own / 1e9:.4g} G at {size[1]}x{size[0]}; lower it, or start from a wider one"
+        )
     if name in _BRANCHED:
         if object_side is not None:
             raise SettingsError(
@@ -95,9 +105,12 @@ def _staged(
     stages = [m for n, m in network.named_children() if n.startswith("layer")]
     depths = [len([*stage.children()]) for stage in stages]
     basic = any(isinstance(m, BasicBlock) for m in network.modules())
-    # What is frozen of pre-trained weights is not to be frozen of a network that has none yet.
-    frozen = ("frozen_stages",) if backbone["name"] == "resnet" else ()
-    found = _carried(backbone, "bottom_heavy", "blocks", *frozen)
+    if len(stages) < 2:
+        raise SettingsError(
+            f"model.backbone.strides: {len(stages)} stage is built of the backbone, so no blocks "
+            "can move from one to another; choose strides with two or more stages"
+        )
+    found = _carried(backbone, "bottom_heavy", "blocks")
     found["block"] = "basic" if basic else "bottleneck"
 
     def build(blocks: tuple[int, ...]) -> BottomHeavyResNet:
@@ -118,7 +131,7 @@ def _staged(
     def choice(c: Candidate) -> Choice:
         return Choice(c.depths, c.operations, c.deviation, parameters.of(c.depths))
 
-    runners_up = tuple(map(choice, result.runners_up[:_SHOWN]))
+    runners_up = tuple(map(choice, result.runners_up(_SHOWN)))
     chosen = choice(result.chosen)
     return Suggestion(found | {"blocks": list(chosen.blocks)}, budget, chosen, runners_up)
 
@@ -138,12 +151,12 @@ def _branched(backbone: Mapping[str, Any], size: Size, budget: int, tolerance: f
 
 
 def _carried(backbone: Mapping[str, Any], name: str, *apart: str) -> dict[str, Any]:
-    """The options that another backbone takes over, but for those that are its defaults."""
+    """The options that another backbone takes over, but for defaults and those of weights."""
     known, _ = arguments(BACKBONES.load(name, "model.backbone.name"))
     options = {
         key: value
         for key, value in backbone.items()
-        if key in known and key not in (*apart, "weights") and value != known[key].default
+        if key in known and key not in (*apart, *_OF_WEIGHTS) and value != known[key].default
     }
     return {"name": name, **options}
 
