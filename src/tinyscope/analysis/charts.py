@@ -62,8 +62,13 @@ def size_chart(found: "NDArray[np.float64]", missed: "NDArray[np.float64]") -> s
     return _svg(draw)
 
 
-def share_chart(shares: Mapping[str, Mapping[str, float]]) -> str:
-    """Shares of a whole by name of the whole and of the part, as groups of bars, as SVG."""
+def share_chart(shares: Mapping[str, Mapping[str, float]], *, of: str) -> str:
+    """Shares of wholes by their names and those of the parts, as groups of bars, as SVG.
+
+    Args:
+        shares: 0 to 1, by whole and part.
+        of: What the wholes are.
+    """
 
     def draw(axes: "Axes") -> None:
         parts = list(dict.fromkeys(part for whole in shares.values() for part in whole))
@@ -73,8 +78,10 @@ def share_chart(shares: Mapping[str, Mapping[str, float]]) -> str:
             heights = [100 * whole.get(part, 0.0) for part in parts]
             axes.bar(places, heights, width, label=name)
         axes.set_xticks(range(len(parts)), parts)
-        axes.set(ylabel="operations, %")
-        axes.legend(frameon=False, fontsize=8)
+        axes.set(ylabel="%")
+        axes.set_title(f"share of {of}", fontsize="medium")
+        # Bars may reach any height anywhere, so there is no room for it among them.
+        axes.figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
 
     return _svg(draw)
 

@@ -87,10 +87,10 @@ class Complexity:
 def complexity(
     model: nn.Module, size: Size, *, rois: int = ROIS, batch: int = 1, precision: str = "32"
 ) -> Complexity:
-    """What a detector or a backbone costs on images of one size; nothing is computed.
+    """What a detector, classifier or backbone costs on images of one size; nothing is computed.
 
     Args:
-        model: A detector of `tinyscope.detectors`, or a backbone alone; it is left as it is.
+        model: Of `tinyscope.detectors`, or a backbone alone; it is left as it is.
         size: (h, w) of the images.
         rois: Proposals per image that a second stage is counted with. Its memory is that of as
             many as its sampler takes in training.
@@ -107,8 +107,8 @@ def complexity(
         levels = _levels(walk)
         walk.train().to(dtype)
         walk.regions = _regions_in_training(model, rois)
-        memory = saved_bytes(walk, lambda: walk(_images(batch, size, dtype)))
-    except (ValueError, RuntimeError) as error:
+        memory = _memory(walk, batch, size, dtype)
+    except (ValueError, RuntimeError, AssertionError) as error:  # timm asserts
         height, width = size
         raise SettingsError(
             f"size {width}x{height}: the model cannot work on such images ({error})"
@@ -146,6 +146,20 @@ class _Sums:
             self.multiply_adds,
             self.saved_bytes,
         )
+
+
+def _memory(walk: Walk, batch: int, size: Size, dtype: torch.dtype) -> Mapping[str, int]:
+    """Saved bytes by module path."""
+
+    def saved(images: int) -> Counter[str]:
+        return saved_bytes(walk, lambda: walk(_images(images, size, dtype)))
+
+    if batch > 1:
+        return saved(batch)
+    # Batch norm in training refuses one image whose map is one cell. Bytes grow evenly with the
+    # images, so one has what two have less what a third adds.
+    two, three = saved(2), saved(3)
+    return {path: 2 * two[path] - three[path] for path in two}
 
 
 def _images(count: int, size: Size, dtype: torch.dtype = torch.float32) -> torch.Tensor:

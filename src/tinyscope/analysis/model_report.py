@@ -18,7 +18,8 @@ from tinyscope.evaluation.table import aligned
 class ModelReport:
     """The cost of a recipe's model.
 
-    `batch` and `precision` are those of the memory; `suggested` is the suggestion's own cost as a
+    `batch` and `precision` are those of the memory; `rois` are the proposals per image that the
+    second stage is counted with, None without one; `suggested` is the suggestion's own cost as a
     backbone.
     """
 
@@ -26,6 +27,7 @@ class ModelReport:
     complexity: Complexity
     batch: int
     precision: str
+    rois: int | None = None
     suggestion: Suggestion | None = None
     suggested: Complexity | None = None
 
@@ -35,7 +37,7 @@ class ModelReport:
         height, width = self.complexity.size
         images = "an image" if self.batch == 1 else f"{self.batch} images"
         title = f"{self.recipe} at {width}x{height}, memory of {images} in {self.precision}"
-        blocks = [title, self._parts(), self._levels(), CONVENTIONS]
+        blocks = [title, self._parts(), self._levels(), self._conventions()]
         if self.suggestion is not None:
             blocks.append(self._suggestion(self.suggestion))
         return "\n\n".join(blocks)
@@ -48,6 +50,7 @@ class ModelReport:
             "size": list(self.complexity.size),
             "batch": self.batch,
             "precision": self.precision,
+            "rois": self.rois,
             "parts": {p.name: _numbers(p) for p in self.complexity.parts},
             "backbone": _numbers(self.complexity.together(BACKBONE)),
             "total": _numbers(total),
@@ -76,7 +79,12 @@ class ModelReport:
         bars: dict[str, Mapping[str, float]] = {self.recipe: self.complexity.shares}
         if self.suggested is not None:
             bars["suggestion"] = self.suggested.shares
-        return share_chart(bars)
+        height, width = self.complexity.size
+        return share_chart(bars, of=f"backbone operations at {width}x{height}")
+
+    def _conventions(self) -> str:
+        met = f";\nthe second stage meets {self.rois} proposals" if self.rois is not None else ""
+        return f"{CONVENTIONS}{met}.\n{MEMORY}"
 
     def _parts(self) -> str:
         whole = self.complexity.together()
@@ -112,9 +120,9 @@ class ModelReport:
 
 CONVENTIONS = (
     "multiply-adds: of convolutions and linear layers; published: as papers that used mmcv's "
-    "counter,\nwith norms, ReLUs, poolings and biases; a second stage meets 1000 proposals unless "
-    "told otherwise.\nMB: what the forward pass keeps for the backward pass."
+    "counter,\nwith norms, ReLUs, poolings and biases"
 )
+MEMORY = "MB: what the forward pass keeps for the backward pass."
 
 
 def _row(part: Part, whole: Part) -> list[str]:

@@ -1,27 +1,29 @@
 """The forward pass of a model part by part, without what depends on values."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
+from tinyscope.detectors.classifier import Classifier
 from tinyscope.detectors.dense import DenseDetector
 from tinyscope.detectors.two_stage import TwoStageDetector
 
 BACKBONE = "backbone"
-_STEM = re.compile(r"|model|stem.*|(conv|bn|norm|act|relu|pool|maxpool)\d*")
+_STEM = re.compile(r"|model|stem.*|first_pool|(conv|bn|norm|act|relu|pool|maxpool)\d*")
 _COUNTED_FROM_0 = re.compile(r"(?:stages|layers)_(\d+)|transition(\d+)")
 _COUNTED_FROM_1 = re.compile(r"(?:layer|stage)(\d+)")
 
 
 class Walk(nn.Module):
-    """The parts of a detector, or a backbone alone, as they follow each other.
+    """The parts of a detector or a classifier, or a backbone alone, as they follow each other.
 
     A second stage meets as many regions as it is told, since no proposals are made; what pools
     them is left out. So it runs where tensors have shapes and no values.
 
     Args:
-        model: A detector, or a backbone.
+        model: A detector, a classifier, or a backbone.
         regions: Per image, for a second stage.
     """
 
@@ -32,6 +34,10 @@ class Walk(nn.Module):
         self.pool = 0
         self.backbone = model
         self.neck: nn.Module | None = None
+        self.head: Any = None
+        self.means: Callable[[Sequence[Tensor]], Tensor] | None = None
+        if isinstance(model, Classifier):
+            self.backbone, self.means, self.head = model.backbone, model.means, model.head
         if isinstance(model, DenseDetector | TwoStageDetector):
             self.backbone, self.neck = model.backbone, model.neck
         if isinstance(model, DenseDetector):
@@ -42,6 +48,9 @@ class Walk(nn.Module):
     def forward(self, images: Tensor) -> None:
         """Normalized images (b, 3, h, w)."""
         self.levels = self.backbone(images)
+        if self.means is not None:
+            means = self.means(self.levels)
+            self.head(means.to(self.head.weight.dtype))
         if self.neck is None:
             return
         pyramid = self.neck(self.levels)

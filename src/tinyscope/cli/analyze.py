@@ -41,8 +41,11 @@ def model(
         int | None, typer.Option(min=1, help="Number of classes; else the recipe's, or one.")
     ] = None,
     rois: Annotated[
-        int, typer.Option(min=1, help="Proposals per image that a second stage is counted with.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            min=1, help="Proposals per image that a second stage is counted with; 1000 by default."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images whose memory is counted.")] = 1,
     precision: Annotated[
         Precision, typer.Option(help="Of all maps, for the memory.")
@@ -56,8 +59,9 @@ def model(
         typer.Option(help="Of --suggest: G operations of the backbone, published count."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Of --suggest: how far off the budget, as a fraction.")
-    ] = 0.01,
+        float | None,
+        typer.Option(help="Of --suggest: how far off the budget, as a fraction; 0.01 by default."),
+    ] = None,
     object_side: Annotated[
         float | None,
         typer.Option(

@@ -1,5 +1,6 @@
 """Pixels to the class of the whole image: what a backbone is pre-trained with."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -46,12 +47,15 @@ class Classifier(nn.Module):
 
     def forward(self, images: Num[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
         """Images of 0 to 255 to logits, float32."""
-        levels = self.backbone(self.normalize(images))
-        used = levels if self.levels == "all" else levels[-1:]
-        means = torch.cat([level.mean(dim=(2, 3), dtype=torch.float32) for level in used], dim=1)
+        means = self.means(self.backbone(self.normalize(images)))
         # Logits of reduced precision would tie, and ties decide which class is the first.
         with torch.autocast(means.device.type, enabled=False):
             return self.head(means)  # type: ignore[no-any-return]
+
+    def means(self, levels: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b c"]:
+        """Mean over the cells of the levels that the classes are told from, float32."""
+        used = levels if self.levels == "all" else levels[-1:]
+        return torch.cat([level.mean(dim=(2, 3), dtype=torch.float32) for level in used], dim=1)
 
     def loss(self, logits: Float[Tensor, "b k"], labels: Int64[Tensor, "b"]) -> dict[str, Tensor]:
         """The named loss () of a batch: softmax cross-entropy."""

@@ -11,6 +11,7 @@ from tinyscope.analysis.walk import part_of
 from tinyscope.detectors.build import build
 from tinyscope.errors import SettingsError
 from tinyscope.nn.backbones.bottom_heavy import BottomHeavyResNet
+from tinyscope.nn.backbones.resnet import ResNet
 from tinyscope.nn.backbones.timm_model import TimmBackbone
 from tinyscope.nn.blocks import ReluPool
 from tinyscope.settings import load_recipe
@@ -120,6 +121,7 @@ def test_levels_of_timm_have_no_known_field():
     [
         ("backbone", "backbone.stem"),
         ("backbone.conv1", "backbone.stem"),
+        ("backbone.first_pool.1", "backbone.stem"),
         ("backbone.layer2.0.conv1", "backbone.stage 2"),
         ("backbone.transition1.0", "backbone.stage 2"),
         ("backbone.stage4.0", "backbone.stage 4"),
@@ -144,3 +146,17 @@ def test_a_map_that_two_operations_need_is_kept_once():
 
 def test_frozen_parts_keep_nothing():
     assert complexity(small(frozen_stages=2), (64, 64)).together().saved_bytes == 0
+
+
+def test_the_memory_of_one_image_is_what_each_of_several_adds():
+    one, two, three = (complexity(small(), (64, 64), batch=n).together() for n in (1, 2, 3))
+    assert three.saved_bytes - two.saved_bytes == two.saved_bytes - one.saved_bytes
+    network, image = small().train(), torch.zeros(1, 3, 64, 64)
+    assert one.saved_bytes == sum(saved_bytes(network, lambda: network(image)).values())
+
+
+def test_an_antialiased_stem_is_one_part():
+    found = complexity(BottomHeavyResNet((1, 1), width=8, antialias="haar"), (64, 64))
+    assert list(found.shares) == ["stem", "stage 1", "stage 2"]
+    found = complexity(ResNet(18, width=8, antialias="bior3.3"), (64, 64))
+    assert list(found.shares)[:2] == ["stem", "stage 1"]
