@@ -3,12 +3,14 @@
 import inspect
 
 import pytest
+import torch
 from finder import finder
 
 import tinyscope
+from tinyscope.catalog import plain
 from tinyscope.data.locate import locate
 from tinyscope.data.synthetic import write_synthetic
-from tinyscope.engine.checkpoint import load_checkpoint
+from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tinyscope.engine.detector import Detector
 from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.settings import load_recipe
@@ -46,7 +48,9 @@ def test_images_are_predicted_and_scored_by_text(data, tmp_path, trained):
 
 
 def test_a_report_is_written_by_text(data, tmp_path, trained):
-    (tmp_path / "best.ckpt").touch()
+    recipe = plain(load_recipe("quick/small").model_dump())
+    written = Checkpoint({"any": torch.zeros(1)}, recipe=recipe, names=("car",))
+    save_checkpoint(written, tmp_path / "best.ckpt")
     assert tinyscope.report(str(tmp_path), str(data)) == tmp_path / "report.html"
 
 
