@@ -4,6 +4,7 @@ import pytest
 from golden_files import Topic
 from manifests import assert_maps
 from necks import assert_pyramid_equals
+from tinyperson_tiling import assert_windows_equal
 
 TOPIC = Topic(
     "tinyperson",
@@ -15,7 +16,7 @@ TOPIC = Topic(
         "merge_*": "TinyPerson's merging of tiles",
         "salpha_*": "S-alpha",
         "scale_match.json": "Scale Match",
-        "tiling_*.json": "TinyPerson's tiling",
+        "tiling_annotations.json": "TinyPerson's tiling",
         "timing.json": "the TinyPerson protocol",
     },
 )
@@ -43,6 +44,11 @@ def test_names_and_shapes_of_a_published_detector_have_their_place(file):
 @pytest.mark.parametrize("file", TOPIC.cases("fcos_neck*.safetensors"))
 def test_the_pyramid_equals_the_reference(file):
     assert_pyramid_equals(TOPIC.tensors(file), 1e-5, extra="conv_output")
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("tiling_windows*.json"))
+def test_images_are_cut_as_by_the_reference(file):
+    assert_windows_equal(TOPIC.json(file))
 
 
 @pytest.mark.parametrize("part", TOPIC.pending_cases())
