@@ -29,9 +29,7 @@ def across_the_image(length, overlap, rule):
 
 
 def test_the_last_window_is_shifted_cut_or_repeated_as_the_rule_says():
-    across = {
-        rule: grid_windows((10, 120), (10, 50), 9, rule)[:, [0, 2]].tolist() for rule in RULES
-    }
+    across = {rule: across_the_image(120, 9, rule) for rule in RULES}
     assert across["flush"] == across["runtime"] == [[0, 50], [41, 91], [70, 120]]
     assert across["trimmed"] == [[0, 50], [41, 91], [82, 120]]
     assert across["clipped"] == [[0, 50], [41, 91], [82, 120]]
