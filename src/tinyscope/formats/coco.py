@@ -21,6 +21,7 @@ from tinyscope.formats.columns import (
     class_names,
     image_files,
     image_sizes,
+    image_windows,
     positions,
     rows_of,
     stated_areas,
@@ -28,6 +29,11 @@ from tinyscope.formats.columns import (
 )
 from tinyscope.formats.rows import Rows, read_object, read_rows
 from tinyscope.formats.tables import Annotations, DetectionTable
+
+MARKS = ("uncertain", "logo", "in_dense_image")
+"""Flags beyond COCO's that files of TinyPerson hold."""
+MEASURES = ("size", "vis_ratio", "height")
+"""Numbers beyond COCO's that files of TinyPerson and CityPersons hold."""
 
 _ROWS_AT_ONCE = 10_000  # rows that are Python objects at a time while writing
 
@@ -90,6 +96,11 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
         ignore=ignore[order],
         crowd=crowd[order],
         annotation_ids=annotation_ids[order],
+        marks={key: objects.flags(key)[order] for key in MARKS if objects.mentions(key)},
+        measures={
+            key: objects.numbers_or_nan(key)[order] for key in MEASURES if objects.mentions(key)
+        },
+        windows=image_windows(pictures, sizes),
     )
 
 
@@ -141,7 +152,8 @@ def write_annotations(annotations: Annotations, path: Path) -> None:
         for number, (i, name, (height, width)) in enumerate(pictures):
             row = {"id": i, "file_name": name}
             size = {"width": width, "height": height} if width and height else {}
-            file.write((",\n" if number else "\n") + json.dumps(row | size))
+            corner = {} if a.windows is None else {"corner": a.windows[number].tolist()}
+            file.write((",\n" if number else "\n") + json.dumps(row | size | corner))
         file.write('],\n"annotations":[')
         for number, text in enumerate(_annotation_texts(a)):
             file.write((",\n" if number else "\n") + text)
@@ -212,6 +224,10 @@ def _annotation_texts(a: Annotations) -> Iterator[str]:
             a.crowd[rows].astype(np.int64),
             a.ignore[rows].astype(np.int64),
         )
-        keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore")
-        for values in zip(*(x.tolist() for x in columns), strict=True):
-            yield json.dumps(dict(zip(keys, values, strict=True)))
+        keys = ["id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore"]
+        more: dict[str, NDArray[Any]] = {k: c[rows].astype(np.int64) for k, c in a.marks.items()}
+        more |= {key: column[rows] for key, column in a.measures.items()}
+        keys += more
+        for values in zip(*(x.tolist() for x in (*columns, *more.values())), strict=True):
+            row = zip(keys, values, strict=True)
+            yield json.dumps({key: value for key, value in row if value == value})  # not NaN

@@ -74,6 +74,30 @@ def image_sizes(pictures: Rows) -> NDArray[np.int32]:
     return sizes
 
 
+def image_windows(pictures: Rows, sizes: NDArray[np.int32]) -> NDArray[np.int64] | None:
+    """The `corner` x1 y1 x2 y2 of images that are parts of their files; None where none is."""
+    if not pictures.mentions("corner"):
+        return None
+    windows = np.zeros((len(pictures), 4), dtype=np.int64)
+    for number, corner in enumerate(pictures.values("corner")):
+        if not (isinstance(corner, list) and len(corner) == 4 and all(map(_is_place, corner))):
+            pictures.refuse(
+                number, f"corner must be four whole pixels [x1, y1, x2, y2], got {corner!r}"
+            )
+        windows[number] = corner
+    sides = windows[:, [3, 2]] - windows[:, [1, 0]]
+    wrong = (sides <= 0).any(axis=1) | ((sides != sizes).any(axis=1) & (sizes > 0).all(axis=1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        height, width = sizes[row]
+        pictures.refuse(
+            row,
+            f"corner {windows[row].tolist()} (x1, y1, x2, y2; right and bottom exclusive) is not "
+            f"as large as the image, {width} x {height} pixels; correct one of them",
+        )
+    return windows
+
+
 def image_files(pictures: Rows) -> NDArray[np.character]:
     names = []
     for number, name in enumerate(pictures.values("file_name")):
@@ -123,6 +147,10 @@ def stated_areas(rows: Rows, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         row = int(wrong.argmax())
         rows.refuse(row, f"area {areas[row]} is negative; remove the key or correct it")
     return areas
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < 2**31 and value == int(value)
 
 
 def _is_length(value: Any) -> bool:

@@ -1,9 +1,11 @@
 """Several splits of a data set as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations
@@ -33,15 +35,17 @@ def join(parts: Sequence[Annotations]) -> Annotations:
                 "write file names relative to one folder"
             )
     files = np.concatenate([part.files for part in parts])
-    names, counts = np.unique(files, return_counts=True)
+    tiles = first.windows is not None  # several share one file
+    held = np.concatenate([np.unique(part.files) if tiles else part.files for part in parts])
+    names, counts = np.unique(held, return_counts=True)
     if (counts > 1).any():
         raise DataError(
             f"{first.root}: {names[counts > 1][0]} is in more than one of the splits to be "
             f"joined ({int((counts > 1).sum())} such images); an image may be in one of them"
         )
     boxes = np.concatenate([part.boxes for part in parts])
-    ends = np.cumsum([len(part.boxes) for part in parts])
-    starts = [0, *ends[:-1].tolist()]
+    lengths = [len(part.boxes) for part in parts]
+    starts = [0, *np.cumsum(lengths)[:-1].tolist()]
     offsets = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)]
     return replace(
         first,
@@ -55,4 +59,34 @@ def join(parts: Sequence[Annotations]) -> Annotations:
         ignore=np.concatenate([part.ignore for part in parts]),
         crowd=np.concatenate([part.crowd for part in parts]),
         annotation_ids=np.arange(1, len(boxes) + 1),
+        marks=_columns([part.marks for part in parts], lengths, fill=False),
+        measures=_columns([part.measures for part in parts], lengths, fill=np.nan),
+        windows=_windows(parts),
     )
+
+
+def _columns(
+    parts: Sequence[Mapping[str, NDArray[np.generic]]],
+    lengths: Sequence[int],
+    *,
+    fill: bool | float,
+) -> dict[str, NDArray[Any]]:
+    """Columns that at least one part has, filled where others lack them."""
+    return {
+        key: np.concatenate(
+            [p[key] if key in p else np.full(n, fill) for p, n in zip(parts, lengths, strict=True)]
+        )
+        for key in dict.fromkeys(key for part in parts for key in part)
+    }
+
+
+def _windows(parts: Sequence[Annotations]) -> NDArray[np.int64] | None:
+    windows = [part.windows for part in parts if part.windows is not None]
+    if not windows:
+        return None
+    if len(windows) < len(parts):
+        raise DataError(
+            f"{parts[0].root}: one of the splits to be joined holds tiles of images and another "
+            "whole images; join splits of one kind"
+        )
+    return np.concatenate(windows)

@@ -76,6 +76,18 @@ class Rows:
             self.refuse(wrong[0], f"{key} must be 0 or 1, got {values[wrong[0]]!r}")
         return np.array(values, dtype=np.bool_)
 
+    def mentions(self, key: str) -> bool:
+        """Whether any row has the key."""
+        return any(key in row for row in self.rows)
+
+    def numbers_or_nan(self, key: str) -> NDArray[np.float64]:
+        """A column of finite numbers; NaN where the key is missing."""
+        column = np.full(len(self), np.nan)
+        stated = np.array([key in row for row in self.rows], dtype=np.bool_)
+        part = Rows([row for row in self.rows if key in row], self.name)
+        column[stated] = part.numbers(key)
+        return column
+
     def boxes(self, key: str = "bbox") -> NDArray[np.float64]:
         """A column of boxes (n, 4) as the file writes them: x, y, width, height; all finite."""
         values = self.values(key)

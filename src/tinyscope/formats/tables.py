@@ -4,8 +4,8 @@ Arrays, not objects: a worker that inherits them by fork keeps sharing their mem
 their number, and evaluation reads them without a loop.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ class Annotations:
     areas that the file states (w * h where it states none). `ignore` marks rows that count
     neither for nor against (crowds included), `crowd` those of them that are COCO crowds.
     `labels` count from 0 and index `names` and `category_ids`.
+
+    Some files say more, and these columns are empty where they do not: `marks` are further flags
+    and `measures` further numbers (NaN where a row lacks it) by their keys; `windows` are the
+    parts x1 y1 x2 y2 (right and bottom exclusive) of `files` that the images are, where they are
+    tiles of larger ones. Boxes and sizes are those of the tile.
     """
 
     root: Path
@@ -38,6 +43,9 @@ class Annotations:
     ignore: NDArray[np.bool_]  # (n,)
     crowd: NDArray[np.bool_]  # (n,)
     annotation_ids: NDArray[np.int64]  # (n,)
+    marks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # each (n,)
+    measures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # each (n,)
+    windows: NDArray[np.int64] | None = None  # (i, 4)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -61,6 +69,39 @@ class Annotations:
     def path(self, image: int) -> Path:
         """File of the image at position `image`."""
         return self.root / str(self.files[image])
+
+    def take(self, images: NDArray[np.int64]) -> "Annotations":
+        """The images at these positions, in this order, with their rows."""
+        counts = np.diff(self.offsets)[images]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][images] - offsets[:-1], counts)
+        chosen = self._rows(rows)
+        return replace(
+            chosen,
+            image_ids=self.image_ids[images],
+            files=self.files[images],
+            sizes=self.sizes[images],
+            offsets=offsets,
+            windows=None if self.windows is None else self.windows[images],
+        )
+
+    def keep(self, rows: NDArray[np.bool_]) -> "Annotations":
+        """All images, with the rows that the mask (n,) selects."""
+        before = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+        return replace(self._rows(rows), offsets=before[self.offsets])
+
+    def _rows(self, rows: NDArray[Any]) -> "Annotations":
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            areas=self.areas[rows],
+            ignore=self.ignore[rows],
+            crowd=self.crowd[rows],
+            annotation_ids=self.annotation_ids[rows],
+            marks={key: column[rows] for key, column in self.marks.items()},
+            measures={key: column[rows] for key, column in self.measures.items()},
+        )
 
 
 @dataclass(frozen=True)
