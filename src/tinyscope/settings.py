@@ -78,6 +78,7 @@ SUPPLIED = {
     "priors": ("strides",),
     "rpn": ("channels", "strides"),
     "roi": ("channels", "strides", "classes"),
+    "transforms": ("annotations",),
 }
 """Arguments that the builder gives to the part under a key."""
 

@@ -1,6 +1,7 @@
 """The TinyPerson baselines against the reference implementation (README of the topic's folder)."""
 
 import pytest
+import tinyperson_scale_match
 from golden_files import Topic
 from manifests import assert_maps
 from necks import assert_pyramid_equals
@@ -15,7 +16,6 @@ TOPIC = Topic(
         "flops_*.json": "the cost of whole detectors",
         "merge_*": "TinyPerson's merging of tiles",
         "salpha_*": "S-alpha",
-        "scale_match.json": "Scale Match",
         "tiling_annotations.json": "TinyPerson's tiling",
         "timing.json": "the TinyPerson protocol",
     },
@@ -49,6 +49,16 @@ def test_the_pyramid_equals_the_reference(file):
 @pytest.mark.parametrize("file", TOPIC.cases("tiling_windows*.json"))
 def test_images_are_cut_as_by_the_reference(file):
     assert_windows_equal(TOPIC.json(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("scale_match*.json"))
+def test_scale_match_equals_the_reference(file):
+    case = TOPIC.json(file)
+    tinyperson_scale_match.assert_histograms_equal(case)
+    tinyperson_scale_match.assert_maps_equal(case)
+    tinyperson_scale_match.assert_draws_equal(case)
+    tinyperson_scale_match.assert_image_sizes_equal(case)
+    tinyperson_scale_match.assert_resize_equals(case)
 
 
 @pytest.mark.parametrize("part", TOPIC.pending_cases())

@@ -31,6 +31,7 @@ TRANSFORMS = Table(
         "flip": "tinyscope.data.transforms.flip:Flip",
         "turn": "tinyscope.data.transforms.turn:Turn",
         "scale": "tinyscope.data.transforms.scale:Scale",
+        "scale_match": "tinyscope.data.transforms.scale_match:scale_match",
         "fit": "tinyscope.data.transforms.fit:Fit",
         "crop": "tinyscope.data.transforms.crop:Crop",
         "photometric": "tinyscope.data.transforms.photometric:Photometric",

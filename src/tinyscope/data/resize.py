@@ -12,19 +12,25 @@ def resized(sample: Sample, size: Size, min_side: float = 1.0) -> Sample:
     (pixel centers lie at halves). An object that shrinks below `min_side` pixels in width or
     height becomes ignored and is counted.
     """
-    height, width = sample.size
-    if size == (height, width):
+    if size == sample.size:
         return sample
     image = resize(sample.image, list(size), antialias=True)
-    before = sample.target
-    boxes = before.boxes * before.boxes.new_tensor((size[1] / width, size[0] / height)).repeat(2)
-    after_sides = boxes[:, 2:] - boxes[:, :2]
-    shrunk = after_sides < before.boxes[:, 2:] - before.boxes[:, :2]
-    lost = ((after_sides < min_side) & shrunk).any(dim=1) & ~before.ignore
-    target = Target(boxes, before.labels, before.ignore | lost)
+    target, dropped = resized_target(sample.target, sample.size, size, min_side)
+    return Sample(image, target, sample.image_id, sample.file, sample.dropped + dropped)
+
+
+def resized_target(
+    target: Target, before: Size, after: Size, min_side: float = 1.0
+) -> tuple[Target, Dropped]:
+    """The target of an image that goes from one size to another, and the objects it lost."""
+    factors = target.boxes.new_tensor((after[1] / before[1], after[0] / before[0]))
+    boxes = target.boxes * factors.repeat(2)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    shrunk = sides < target.boxes[:, 2:] - target.boxes[:, :2]
+    lost = ((sides < min_side) & shrunk).any(dim=1) & ~target.ignore
     reason = f"smaller than {min_side:g} px after resizing: now ignored"
-    dropped = sample.dropped + Dropped.of(reason, before.boxes[lost])
-    return Sample(image, target, sample.image_id, sample.file, dropped)
+    changed = Target(boxes, target.labels, target.ignore | lost)
+    return changed, Dropped.of(reason, target.boxes[lost])
 
 
 def scaled_size(size: Size, factor: float) -> Size:

@@ -77,7 +77,8 @@ def open_training_set(settings: DataSettings, annotations: Annotations, seed: in
     """Samples of the windows and transforms that the recipe names."""
     windows = WINDOWS.build(settings.windows, "data.windows")
     transforms = [
-        TRANSFORMS.build(part, f"data.transforms.{i}") for i, part in enumerate(settings.transforms)
+        TRANSFORMS.build(part, f"data.transforms.{i}", annotations=annotations)
+        for i, part in enumerate(settings.transforms)
     ]
     return TrainingSet(annotations, windows, transforms, seed)
 

@@ -1,0 +1,118 @@
+"""Which objects have a size that counts, and where the sizes of a set are read from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyscope.data.locate import locate
+from tinyscope.data.scale_match.histogram import (
+    BINS,
+    SizeHistogram,
+    log_normal_histogram,
+    size_histogram,
+)
+from tinyscope.errors import DataError
+from tinyscope.formats import coco
+from tinyscope.formats.files import read_text
+from tinyscope.formats.tables import Annotations
+
+UNCLEAR = ("uncertain", "logo", "in_dense_image")
+"""Marks of rows that the published histogram is made without: its file has them erased."""
+
+_LARGEST = 2**20
+"""Bytes of a histogram's file; a larger one is a data set and is not read twice."""
+
+
+def object_sizes(annotations: Annotations) -> NDArray[np.float64]:
+    """(n,) square roots of the areas of what is to be found, pixels.
+
+    Left out are ignored rows, those that carry a mark of `UNCLEAR`, and boxes without area.
+    """
+    counted = ~annotations.ignore
+    for mark in UNCLEAR:
+        if mark in annotations.marks:
+            counted = counted & ~annotations.marks[mark]
+    sizes: NDArray[np.float64] = annotations.sides[counted]
+    return sizes[sizes > 0]
+
+
+def read_sizes(path: Path, split: str = "train") -> NDArray[np.float64]:
+    """The sizes of a data set's objects; of a COCO file no images are needed.
+
+    Raises:
+        DataError: It cannot be read, or has no objects.
+    """
+    file = path.is_file() and path.suffix == ".json"
+    sizes = object_sizes(coco.read_annotations(path) if file else locate(path, split))
+    if not len(sizes):
+        raise DataError(
+            f"{path}: no objects to take sizes from (ignored ones do not count); name a set that "
+            "has some"
+        )
+    return sizes
+
+
+def read_histogram(
+    path: Path,
+    split: str = "train",
+    *,
+    bins: int = BINS,
+    tails: float | None = None,
+    logarithmic: bool = False,
+) -> SizeHistogram:
+    """The histogram of a data set, or the one that a small JSON file holds.
+
+    Such a file is an object of `edges` and `probabilities`, or of the `mean` and `deviation` of a
+    log-normal distribution; the options are for data sets alone, but for the bins of the latter.
+
+    Args:
+        path: A COCO file, a data set's folder, or a histogram's file.
+        split: Of the folder.
+        bins, tails, logarithmic: See `size_histogram`.
+
+    Raises:
+        DataError: It cannot be read, or what it holds is no distribution of sizes.
+    """
+    content = _small_object(path)
+    try:
+        if "edges" in content or "probabilities" in content:
+            edges, shares = (_numbers(content, key) for key in ("edges", "probabilities"))
+            total = shares.sum()
+            if not total > 0:
+                raise ValueError("probabilities of sizes add up to nothing; there is no mass")
+            return SizeHistogram(shares / total, edges)
+        if "mean" in content or "deviation" in content:
+            numbers = np.array([_numbers(content, key) for key in ("mean", "deviation")])
+            return log_normal_histogram(float(numbers[0]), float(numbers[1]), bins)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: {error}; correct the histogram") from error
+    return size_histogram(read_sizes(path, split), bins=bins, tails=tails, logarithmic=logarithmic)
+
+
+def histogram_text(histogram: SizeHistogram) -> str:
+    """What `read_histogram` reads, as JSON."""
+    columns = {
+        "edges": histogram.edges.tolist(),
+        "probabilities": histogram.probabilities.tolist(),
+    }
+    return json.dumps(columns, indent=2) + "\n"
+
+
+def _small_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a small file; empty where there is none."""
+    if path.suffix != ".json" or not path.is_file() or path.stat().st_size > _LARGEST:
+        return {}
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError:
+        return {}  # the reader of data sets says what is wrong
+    return content if isinstance(content, dict) else {}
+
+
+def _numbers(content: dict[str, Any], key: str) -> NDArray[np.float64]:
+    if key not in content:
+        raise ValueError(f"the key {key!r} is missing")
+    return np.array(content[key], dtype=np.float64)
