@@ -1,11 +1,12 @@
 """The TinyPerson baselines against the reference implementation (README of the topic's folder)."""
 
 import pytest
+import tinyperson_merging
 import tinyperson_scale_match
 from golden_files import Topic
 from manifests import assert_maps
 from necks import assert_pyramid_equals
-from tinyperson_tiling import assert_windows_equal
+from tinyperson_tiling import assert_tiles_equal, assert_windows_equal
 
 TOPIC = Topic(
     "tinyperson",
@@ -14,9 +15,7 @@ TOPIC = Topic(
         "eval_*.json": "the TinyPerson protocol",
         "fcos_head.*": "the Adap-FCOS head",
         "flops_*.json": "the cost of whole detectors",
-        "merge_*": "TinyPerson's merging of tiles",
         "salpha_*": "S-alpha",
-        "tiling_annotations.json": "TinyPerson's tiling",
         "timing.json": "the TinyPerson protocol",
     },
 )
@@ -51,6 +50,11 @@ def test_images_are_cut_as_by_the_reference(file):
     assert_windows_equal(TOPIC.json(file))
 
 
+@pytest.mark.parametrize("file", TOPIC.cases("tiling_annotations*.json"))
+def test_tiles_show_what_those_of_the_reference_show(file):
+    assert_tiles_equal(TOPIC.json(file))
+
+
 @pytest.mark.parametrize("file", TOPIC.cases("scale_match*.json"))
 def test_scale_match_equals_the_reference(file):
     case = TOPIC.json(file)
@@ -59,6 +63,21 @@ def test_scale_match_equals_the_reference(file):
     tinyperson_scale_match.assert_draws_equal(case)
     tinyperson_scale_match.assert_image_sizes_equal(case)
     tinyperson_scale_match.assert_resize_equals(case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("merge_offline*.json"))
+def test_files_of_tiles_are_merged_as_by_the_reference(file):
+    tinyperson_merging.assert_files_merge_equal(TOPIC.json(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("merge_runtime*.safetensors"))
+def test_tiles_are_merged_while_predicting_as_by_the_reference(file):
+    tinyperson_merging.assert_tiles_merge_equal(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("merge_proposals*.safetensors"))
+def test_proposals_of_all_levels_are_merged_as_by_the_reference(file):
+    tinyperson_merging.assert_proposals_merge_equal(TOPIC.tensors(file))
 
 
 @pytest.mark.parametrize("part", TOPIC.pending_cases())

@@ -1,6 +1,7 @@
 """Opens the data sets that a recipe names, or that lie in a folder."""
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
@@ -86,10 +87,19 @@ def open_training_set(settings: DataSettings, annotations: Annotations, seed: in
 def fingerprint(annotations: Annotations) -> str:
     """Equal for equal annotations, wherever the images lie."""
     digest = hashlib.sha256()
-    for field in fields(annotations):
-        if field.name != "root":
-            digest.update(f"{field.name}={_text(getattr(annotations, field.name))}".encode())
+    for name, column in _columns(annotations):
+        digest.update(f"{name}={_text(column)}".encode())
     return digest.hexdigest()[:16]
+
+
+def _columns(annotations: Annotations) -> Iterator[tuple[str, object]]:
+    """What the data set says, by name; columns that only some data sets have, where it does."""
+    for field in fields(annotations):
+        value = getattr(annotations, field.name)
+        if isinstance(value, Mapping):
+            yield from ((f"{field.name}.{key}", column) for key, column in sorted(value.items()))
+        elif value is not None and field.name not in ("root", "notes"):
+            yield field.name, value
 
 
 def _text(column: object) -> str:

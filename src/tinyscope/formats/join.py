@@ -62,6 +62,7 @@ def join(parts: Sequence[Annotations]) -> Annotations:
         marks=_columns([part.marks for part in parts], lengths, fill=False),
         measures=_columns([part.measures for part in parts], lengths, fill=np.nan),
         windows=_windows(parts),
+        notes=tuple(note for part in parts for note in part.notes),
     )
 
 

@@ -27,7 +27,8 @@ class Annotations:
     Some files say more, and these columns are empty where they do not: `marks` are further flags
     and `measures` further numbers (NaN where a row lacks it) by their keys; `windows` are the
     parts x1 y1 x2 y2 (right and bottom exclusive) of `files` that the images are, where they are
-    tiles of larger ones. Boxes and sizes are those of the tile.
+    tiles of larger ones. Boxes and sizes are those of the tile. `notes` say, a sentence each, what
+    a reader left out or changed.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class Annotations:
     marks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # each (n,)
     measures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # each (n,)
     windows: NDArray[np.int64] | None = None  # (i, 4)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of images."""
@@ -75,7 +77,7 @@ class Annotations:
         counts = np.diff(self.offsets)[images]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][images] - offsets[:-1], counts)
-        chosen = self._rows(rows)
+        chosen = self.take_rows(rows)
         return replace(
             chosen,
             image_ids=self.image_ids[images],
@@ -88,9 +90,10 @@ class Annotations:
     def keep(self, rows: NDArray[np.bool_]) -> "Annotations":
         """All images, with the rows that the mask (n,) selects."""
         before = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
-        return replace(self._rows(rows), offsets=before[self.offsets])
+        return replace(self.take_rows(rows), offsets=before[self.offsets])
 
-    def _rows(self, rows: NDArray[Any]) -> "Annotations":
+    def take_rows(self, rows: NDArray[Any]) -> "Annotations":
+        """These rows alone; `offsets` are still the old ones, for the caller to mend."""
         return replace(
             self,
             boxes=self.boxes[rows],

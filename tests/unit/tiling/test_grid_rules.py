@@ -3,7 +3,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from tinyscope.tiling.cut import Tiling, grid_windows
+from tinyscope.tiling import Tiling
+from tinyscope.tiling.cut import grid_windows
 
 RULES = get_args(Tiling)
 
@@ -21,7 +22,7 @@ def test_windows_lie_within_the_image_and_cover_it(rule, size, overlap):
         assert x2 - x1 <= 48
         assert y2 - y1 <= 64
         covered[y1:y2, x1:x2] += 1
-    assert covered.min() == 1 or overlap
+    assert covered.min() >= 1
 
 
 def across_the_image(length, overlap, rule):
