@@ -33,7 +33,7 @@ from tinyscope.matching.sample import SAMPLERS
 from tinyscope.nn.backbones import BACKBONES
 from tinyscope.nn.heads import HEADS
 from tinyscope.nn.necks import NECKS
-from tinyscope.tiling import MERGES
+from tinyscope.tiling import MERGES, Tiling
 
 DETECTORS = Table(
     "detector",
@@ -164,6 +164,9 @@ def _word(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+Tile = PositiveInt | tuple[PositiveInt, PositiveInt]
+"""Side of a square tile, or (height, width) of one, pixels."""
+
 Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_word)]
 """Of the computation; `auto` takes bfloat16 where the processor computes in it."""
 
@@ -177,11 +180,13 @@ class TrainSettings(Settings):
 
     steps: PositiveInt | None = None
     epochs: PositiveInt | None = None
+    start: str | None = None  # a checkpoint of such a detector, whose weights it begins with
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd; first beta of adamw
     weight_decay: NonNegativeFloat = 1e-4
     decay_norm_and_bias: bool = True
+    bias_rate_factor: PositiveFloat = 1.0  # of biases that are no norm's; Caffe's recipes take 2
     schedule: Literal["constant", "multistep", "cosine", "restart"] = "multistep"
     milestones: tuple[PositiveFloat, ...] = (0.67, 0.92)
     gamma: PositiveFloat = 0.1  # factor at each milestone
@@ -210,21 +215,27 @@ class TrainSettings(Settings):
 class PredictSettings(Settings):
     """How an image is looked through; lengths are pixels after `scale`."""
 
-    tile: PositiveInt | None = None  # side of a tile; else the whole image at once
+    tile: Tile | None = None  # side of a tile, or its height and width; else the whole at once
     overlap: NonNegativeInt = 64  # at least the longest object, or a cut object is never whole
+    tiling: Tiling = "flush"  # what becomes of tiles that reach out of the image
     batch: PositiveInt = 4  # tiles at once
     scale: PositiveFloat = 1.0  # images are enlarged by it first; tile and overlap count after it
     flip: bool = False  # look at every tile mirrored as well
     merge: Annotated[Part, checked("merge", "predict.merge")] = {"name": "nms"}
     score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # else the model's own
-    limit: PositiveInt = 1500  # detections of one image; the model's own holds for each tile
+    limit: PositiveInt | None = 1500  # detections of one image; the model's own holds for each tile
     precision: Precision = "auto"
 
     @model_validator(mode="after")
     def _tiles_advance(self) -> "PredictSettings":
-        if self.tile is not None and self.overlap >= self.tile:
+        if self.tile_size is not None and self.overlap >= min(self.tile_size):
             raise ValueError(f"overlap {self.overlap} must be smaller than tile {self.tile}")
         return self
+
+    @property
+    def tile_size(self) -> tuple[int, int] | None:
+        """(height, width) of a tile."""
+        return (self.tile, self.tile) if isinstance(self.tile, int) else self.tile
 
 
 class EvaluateSettings(Settings):

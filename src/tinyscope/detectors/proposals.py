@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int64
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -20,11 +21,13 @@ from tinyscope.types import Coder, DenseOutputs, Priors, Pyramid, Size, Target
 class ProposalLimits:
     """How many proposals survive.
 
-    `before` per level and `after` per image, before and after suppression.
+    `before` per level and `after` per image, before and after suppression; `across` is the IoU
+    above which the lesser of two goes whatever their levels, in a second suppression, if any.
     """
 
     before: int
     after: int
+    across: float | None = None
 
 
 class ProposalStage(nn.Module):
@@ -41,6 +44,9 @@ class ProposalStage(nn.Module):
         test_before: The same at test time.
         test_after: The same at test time.
         nms: IoU above which the lesser of two proposals of a level goes.
+        test_nms_across: IoU above which the lesser of two proposals of any levels goes, in a
+            second suppression at test time; none by default. TOV_mmdetection has one (of 0.7)
+            where it tests in tiles.
         min_side: Proposals with a shorter side are dropped, pixels.
         ignore_threshold: Background priors of which an ignored region covers more than this
             take no part in the loss.
@@ -65,6 +71,7 @@ class ProposalStage(nn.Module):
         test_before: PositiveInt = 2000,
         test_after: PositiveInt = 2000,
         nms: Share = 0.7,
+        test_nms_across: Share | None = None,
         min_side: NonNegativeFloat = 0.0,
         ignore_threshold: Share = 0.5,
     ) -> None:
@@ -72,7 +79,7 @@ class ProposalStage(nn.Module):
         self.head, self.priors, self.assigner, self.sampler = head, priors, assigner, sampler
         self.coder, self.nms, self.min_side = coder, nms, min_side
         self.train_limits = ProposalLimits(train_before, train_after)
-        self.test_limits = ProposalLimits(test_before, test_after)
+        self.test_limits = ProposalLimits(test_before, test_after, test_nms_across)
         self.ignore_threshold = ignore_threshold
 
     def forward(self, pyramid: Pyramid) -> DenseOutputs:
@@ -122,7 +129,23 @@ class ProposalStage(nn.Module):
         boxes, best = boxes[large], best[large]
         scores = logits[best].sigmoid()
         kept = nms_per_class(boxes, scores, priors.levels[best], self.nms, limits.after)
-        return boxes[kept]
+        if limits.across is None:
+            return boxes[kept]
+        return boxes[kept][across_levels(boxes[kept], scores[kept], limits.across)]
 
     def _priors(self, outputs: DenseOutputs) -> Priors:
         return self.priors(outputs.pyramid.sizes, outputs.logits.device)
+
+
+def across_levels(
+    boxes: Float[Tensor, "n 4"], scores: Float[Tensor, "n"], iou_threshold: float
+) -> Int64[Tensor, "m"]:
+    """Rows of proposals that remain when each drops lesser ones of any level, best first.
+
+    Args:
+        boxes: xyxy, pixels; cut at the borders of the image.
+        scores: Higher is better.
+        iou_threshold: Above this the lesser of two goes.
+    """
+    one = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+    return nms_per_class(boxes, scores, one, iou_threshold)

@@ -20,6 +20,7 @@ from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.settings import (
     PredictSettings,
     Recipe,
+    Tile,
     load_recipe,
     recipe_from,
     trains_a_classifier,
@@ -48,20 +49,24 @@ class Detector:
 
     @overload
     def predict(
-        self, images: Picture, tile: int | None = None, overlap: int | None = None, **settings: Any
+        self,
+        images: Picture,
+        tile: Tile | None = None,
+        overlap: int | None = None,
+        **settings: Any,
     ) -> Detections: ...
     @overload
     def predict(
         self,
         images: list[Any] | tuple[Any, ...],
-        tile: int | None = None,
+        tile: Tile | None = None,
         overlap: int | None = None,
         **settings: Any,
     ) -> list[Detections]: ...
     def predict(
         self,
         images: Picture | list[Any] | tuple[Any, ...],
-        tile: int | None = None,
+        tile: Tile | None = None,
         overlap: int | None = None,
         **settings: Any,
     ) -> Detections | list[Detections]:
@@ -69,8 +74,8 @@ class Detector:
 
         Args:
             images: One image, or a list of them; see `Picture`.
-            tile: Side of the tiles that an image is cut into, pixels; 0 takes the whole at once,
-                None does as the recipe says.
+            tile: Side, or (height, width), of the tiles that an image is cut into, pixels; 0 takes
+                the whole at once, None does as the recipe says.
             overlap: Of neighbouring tiles, pixels; the recipe's by default.
             settings: Of the recipe's `predict`, in place of them: `scale` enlarges images first,
                 `flip` looks at them mirrored as well, `score_threshold`, `limit`, ...
@@ -88,7 +93,7 @@ class Detector:
         return predictor(pixels(images))
 
     def predictor(
-        self, *, tile: int | None = None, overlap: int | None = None, **settings: Any
+        self, *, tile: Tile | None = None, overlap: int | None = None, **settings: Any
     ) -> Predictor:
         """What looks through images by the recipe's settings, but for those given."""
         given = {"tile": tile, "overlap": overlap, **settings}

@@ -2,20 +2,26 @@
 
 import math
 from dataclasses import replace
+from inspect import signature
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
 from tinyscope.engine.tiles import TileBatches
+from tinyscope.errors import SettingsError
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.settings import PredictSettings
 from tinyscope.tiling import MERGES
 from tinyscope.tiling.cut import grid_windows
 from tinyscope.tiling.found import in_image
+from tinyscope.tiling.pooled import PooledNmsMerge
 from tinyscope.types import Detections, Size
 
 
@@ -26,11 +32,20 @@ class Predictor:
         model: A detector, which is put in eval mode; its `strides` say what sides are padded to.
         names: The classes.
         settings: How an image is looked through.
+
+    Raises:
+        SettingsError: The rule of merging wants what the detector cannot give.
     """
 
     def __init__(self, model: nn.Module, names: tuple[str, ...], settings: PredictSettings) -> None:
         self.model, self.names, self.settings = model.eval(), names, settings
         self.merge = MERGES.build(settings.merge, "predict.merge")
+        self.undecided = isinstance(self.merge, PooledNmsMerge) and self.merge.undecided
+        if self.undecided and "suppress" not in signature(model.decode).parameters:  # type: ignore[arg-type]
+            raise SettingsError(
+                f"predict.merge.undecided: a {type(model).__name__} decides about every tile "
+                "itself; leave it out"
+            )
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
@@ -38,32 +53,63 @@ class Predictor:
         self.tiles = TileBatches(settings.batch, side_divisor(model), views=views)
 
     @torch.no_grad()
-    def __call__(self, image: UInt8[Tensor, "3 h w"]) -> Detections:
-        """Objects of the image, best first, on the CPU."""
+    def __call__(
+        self, image: UInt8[Tensor, "3 h w"], windows: NDArray[np.int64] | None = None
+    ) -> Detections:
+        """Objects of the image, best first, on the CPU.
+
+        Args:
+            image: Of any size.
+            windows: (n, 4) x1 y1 x2 y2 to look at, in place of the grid that the settings say;
+                right and bottom are exclusive.
+        """
         size = (int(image.shape[-2]), int(image.shape[-1]))
         seen = image
         if self.settings.scale != 1:
             larger = [max(1, round(side * self.settings.scale)) for side in size]
             seen = resize(image, larger, antialias=True)
-        found = self._look(seen)
+        factors = np.array([seen.shape[-1] / size[1], seen.shape[-2] / size[0]] * 2)
+        if windows is None:
+            windows = self._grid((int(seen.shape[-2]), int(seen.shape[-1])))
+        elif self.settings.scale != 1:
+            windows = np.rint(windows * factors).astype(np.int64)
+        found = self._look(seen, windows)
+        found = found[found.scores.argsort(descending=True, stable=True)]  # rules have own orders
         good = (found.scores > (self.settings.score_threshold or 0.0)).nonzero()[:, 0]
         found = found[good[: self.settings.limit]]
         boxes = found.boxes
         if self.settings.scale != 1:
-            factors = torch.tensor([size[1] / seen.shape[-1], size[0] / seen.shape[-2]])
-            boxes = boxes * factors.repeat(2)
+            boxes = boxes * torch.from_numpy(1 / factors).float()
         return replace(found, boxes=clip_boxes(boxes, size), names=self.names)
 
-    def _look(self, image: Tensor) -> Detections:
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """The settings that decide what is found, for the stamp of a result."""
+        kept = ("tile", "overlap", "tiling", "scale", "flip", "merge", "score_threshold", "limit")
+        values = self.settings.model_dump()
+        return {key: values[key] for key in kept}
+
+    def _grid(self, size: Size) -> NDArray[np.int64]:
+        tile = self.settings.tile_size
+        if tile is None:
+            return grid_windows(size, size, 0)
+        return grid_windows(size, tile, self.settings.overlap, self.settings.tiling)
+
+    def _look(self, image: Tensor, windows: NDArray[np.int64]) -> Detections:
         size = (int(image.shape[-2]), int(image.shape[-1]))
-        tile = (self.settings.tile,) * 2 if self.settings.tile else size
-        windows = grid_windows(size, tile, self.settings.overlap if self.settings.tile else 0)
-        x1, y1, x2, y2 = windows[0].tolist()
+        sides = windows[:, 2:] - windows[:, :2]
+        alike = [
+            windows[(sides == side).all(axis=1)]
+            for side in np.unique(sides, axis=0)  # a batch holds windows of one size
+        ]
         found: list[Detections] = []
-        for tiles in self.tiles(image, windows):
-            found += self._detect(tiles, (y2 - y1, x2 - x1))
-        if len(windows) == 1:
+        for part in alike:
+            x1, y1, x2, y2 = part[0].tolist()
+            for tiles in self.tiles(image, part):
+                found += self._detect(tiles, (y2 - y1, x2 - x1))
+        if len(windows) == 1 and not isinstance(self.merge, PooledNmsMerge):
             return found[0]
+        windows = np.concatenate(alike)
         merged: Detections = self.merge(in_image(torch.from_numpy(windows), found, size))
         return merged
 
@@ -75,16 +121,18 @@ class Predictor:
         # The padding must stay at the right, or cells and pixels part.
         turned = torch.cat([tiles[..., : size[1]].flip(-1), tiles[..., size[1] :]], dim=-1)
         mirrored = [_mirror(f, size[1]) for f in self._run(turned, size)]
-        return [_better_of(*pair) for pair in zip(found, mirrored, strict=True)]
+        join = _both if self.undecided else _better_of
+        return [join(*pair) for pair in zip(found, mirrored, strict=True)]
 
     def _run(self, tiles: Tensor, size: Size) -> list[Detections]:
         images = tiles.to(self.device)
+        options = {"suppress": False} if self.undecided else {}
         if self.channels_last and images.stride(1) != 1:
             images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, self.device):  # second stages compute in `decode`
             outputs = self.model(images)
             found = self.model.decode(  # type: ignore[operator]
-                outputs, [size] * len(tiles), self.settings.score_threshold
+                outputs, [size] * len(tiles), self.settings.score_threshold, **options
             )
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
@@ -107,9 +155,14 @@ def _mirror(found: Detections, width: int) -> Detections:
     return replace(found, boxes=torch.stack([width - x2, y1, width - x1, y2], dim=1))
 
 
+def _both(one: Detections, other: Detections) -> Detections:
+    return Detections(
+        torch.cat([one.boxes, other.boxes]),
+        torch.cat([one.scores, other.scores]),
+        torch.cat([one.labels, other.labels]),
+    )
+
+
 def _better_of(one: Detections, other: Detections) -> Detections:
-    boxes = torch.cat([one.boxes, other.boxes])
-    scores = torch.cat([one.scores, other.scores])
-    labels = torch.cat([one.labels, other.labels])
-    kept = nms_per_class(boxes, scores, labels, 0.5)
-    return Detections(boxes[kept], scores[kept], labels[kept])
+    both = _both(one, other)
+    return both[nms_per_class(both.boxes, both.scores, both.labels, 0.5)]

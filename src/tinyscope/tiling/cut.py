@@ -1,14 +1,10 @@
 """Cuts images of any size into windows of one size."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyscope.tiling import Tiling
 from tinyscope.types import Size
-
-Tiling = Literal["flush", "runtime", "clipped", "trimmed"]
-"""How a grid ends at the border of an image; see `grid_windows`."""
 
 
 def grid_windows(size: Size, tile: Size, overlap: int, rule: Tiling = "flush") -> NDArray[np.int64]:

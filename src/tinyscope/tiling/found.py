@@ -43,8 +43,12 @@ class Found:
         """The same without the windows."""
         return Detections(self.boxes, self.scores, self.labels)
 
-    def ordered(self) -> "Found":
-        """Best first; the order of equal scores does not hang on that of the windows."""
+    def relabeled(self, labels: Int64[Tensor, "n"]) -> "Found":
+        """The same with other labels."""
+        return replace(self, labels=labels)
+
+    def order(self) -> Int64[Tensor, "n"]:
+        """Rows best first; the order of equal scores does not hang on that of the windows."""
         order = self.scores.argsort(descending=True, stable=True)
         ranked = self.scores[order]
         equal = torch.zeros(len(order) + 1, dtype=torch.bool)
@@ -56,7 +60,11 @@ class Found:
             columns = (*corners.T, self.labels[rows], *self.boxes[rows].T, -self.scores[rows])
             keys = [column.contiguous().numpy() for column in columns]
             order[tied] = rows[torch.from_numpy(np.lexsort(keys))]
-        return self[order]
+        return order
+
+    def ordered(self) -> "Found":
+        """Best first; see `order`."""
+        return self[self.order()]
 
     def cut(self, touch: float) -> Bool[Tensor, "n"]:
         """Boxes within `touch` pixels of a border of their window that is not the image's.

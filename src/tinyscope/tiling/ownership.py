@@ -61,7 +61,8 @@ def _in_core(found: Found, slack: float) -> Bool[Tensor, "n"]:
 def cores(found: Found) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
     """(x, y) where the core of each detection's window begins and ends.
 
-    At the image's border it does not end: a center may lie outside.
+    At the image's border it does not end: a center may lie outside. A window that reaches the
+    border ends nevertheless where a later one starts (`clipped` cuts such slivers).
     """
     windows = found.windows
     height, width = found.size
@@ -69,5 +70,5 @@ def cores(found: Found) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
     low = (windows[:, :2] + torch.maximum(before, windows[:, :2])) / 2
     high = (windows[:, 2:] + torch.minimum(after, windows[:, 2:])) / 2
     low = torch.where(windows[:, :2] <= 0, -torch.inf, low)
-    high = torch.where(windows[:, 2:] >= windows.new_tensor([width, height]), torch.inf, high)
+    high = torch.where(after >= windows.new_tensor([width, height]), torch.inf, high)
     return low[found.tiles], high[found.tiles]

@@ -12,12 +12,13 @@ from tinyscope.tiling.ownership import OwnershipMerge, cores
 from tinyscope.tiling.soft_nms import SoftNmsMerge
 from tinyscope.types import Detections
 
-RULES = [MERGES.load(name)() for name in MERGES.names()]
+NAMES = ["nms", "soft_nms", "ownership"]
+RULES = [MERGES.load(name)() for name in NAMES]
 SIZE, TILE, OVERLAP = (150, 210), (64, 64), 24
 
 
-def windows(size=SIZE, tile=TILE, overlap=OVERLAP):
-    return torch.from_numpy(grid_windows(size, tile, overlap))
+def windows(size=SIZE, tile=TILE, overlap=OVERLAP, tiling="flush"):
+    return torch.from_numpy(grid_windows(size, tile, overlap, tiling))
 
 
 def seen(boxes, labels=None, scores=None, jitter=0.0, size=SIZE, tile=TILE, overlap=OVERLAP):
@@ -42,7 +43,7 @@ def as_set(detections):
     return {tuple(round(float(v), 2) for v in box) for box in detections.boxes}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=MERGES.names())
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 @pytest.mark.parametrize("side", [2, 5, 12, 20])
 @pytest.mark.parametrize("jitter", [0.0, 0.3])
 def test_an_object_is_found_once_wherever_the_seams_are(rule, side, jitter):
@@ -54,7 +55,7 @@ def test_an_object_is_found_once_wherever_the_seams_are(rule, side, jitter):
         torch.testing.assert_close(merged.boxes[0], torch.tensor(box), rtol=0, atol=jitter / 2)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=MERGES.names())
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_a_small_object_on_a_larger_one_survives(rule):
     for start in range(10, 120, 3):
         large = [start, start, start + 22.0, start + 22]
@@ -62,7 +63,7 @@ def test_a_small_object_on_a_larger_one_survives(rule):
         assert as_set(rule(seen([large, small]))) == as_set(Detections(*_all([large, small])))
 
 
-@pytest.mark.parametrize("rule", RULES, ids=MERGES.names())
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_other_classes_in_one_place_are_left_alone(rule):
     box = [42.0, 42, 50, 50]
     merged = rule(seen([box, box], labels=[0, 1]))
@@ -82,6 +83,22 @@ def test_a_cut_box_yields_to_the_whole_one_though_it_scores_higher():
     merged = NmsMerge()(in_image(grid, [part, whole], (64, 104)))
     assert merged.boxes.tolist() == [[54, 20, 74, 30]]
     assert merged.scores.tolist() == pytest.approx([0.3])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+@pytest.mark.parametrize("tiling", ["flush", "clipped", "trimmed"])
+def test_an_object_is_found_once_however_the_grid_ends_at_the_border(rule, tiling):
+    grid = windows(tiling=tiling)
+    for start in range(60, 140, 4):
+        box = torch.tensor([[start, start - 9.0, start + 7, start - 1]])
+        found = []
+        for window in grid:
+            part = box.clamp(min=window[:2].repeat(2), max=window[2:].repeat(2))
+            visible = ((part[:, 2:] - part[:, :2]) > 0.3).all(dim=1)
+            scores, labels = torch.full((1,), 0.9), torch.zeros(1, dtype=torch.int64)
+            frame = part - window[:2].repeat(2)
+            found.append(Detections(frame[visible], scores[visible], labels[visible]))
+        assert rule(in_image(grid, found, SIZE)).boxes.tolist() == box.tolist()
 
 
 def test_an_object_longer_than_the_overlap_stays_in_parts():
@@ -107,12 +124,12 @@ def test_soft_suppression_keeps_a_lesser_neighbour_of_another_window_with_a_lowe
     assert len(NmsMerge()(found)) == 1
 
 
-@pytest.mark.parametrize("rule", RULES, ids=MERGES.names())
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_nothing_found_merges_to_nothing(rule):
     assert len(rule(seen([]))) == 0
 
 
-@pytest.mark.parametrize("rule", RULES, ids=MERGES.names())
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 60))
 def test_the_order_of_windows_and_detections_changes_nothing(rule, seed, count):
     rng = torch.Generator().manual_seed(seed)
@@ -142,11 +159,12 @@ def test_the_order_of_windows_and_detections_changes_nothing(rule, seed, count):
     st.integers(1, 200),
     st.integers(1, 200),
     st.integers(2, 64),
+    st.sampled_from(["flush", "clipped", "trimmed"]),
     st.data(),
 )
-def test_the_cores_of_a_grid_divide_the_image(height, width, tile, data):
+def test_the_cores_of_a_grid_divide_the_image(height, width, tile, tiling, data):
     overlap = data.draw(st.integers(0, tile - 1))
-    grid = windows((height, width), (tile, tile), overlap)
+    grid = windows((height, width), (tile, tile), overlap, tiling)
     x = data.draw(st.floats(-1, width + 1, width=32))
     y = data.draw(st.floats(-1, height + 1, width=32))
     here = torch.tensor([[x, y]])
