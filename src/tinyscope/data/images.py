@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from tinyscope.data.erase import Region, erased
 from tinyscope.errors import DataError
 from tinyscope.formats.headers import PIXEL_LIMIT, image_size, opened, orientation
 from tinyscope.types import Size
@@ -76,6 +77,9 @@ def read_image(
     return values.expand(3, -1, -1) if values.ndim == 2 else values.permute(2, 0, 1)
 
 
+Key = tuple[Path, tuple[Region, ...]]
+
+
 class ImageCache:
     """Reads images and keeps the latest decoded, up to `limit_bytes`; one per worker.
 
@@ -87,20 +91,29 @@ class ImageCache:
         self.limit_bytes = limit_bytes
         self.sixteen_bit: SixteenBit = sixteen_bit
         self.bytes = 0
-        self._kept: OrderedDict[Path, Tensor] = OrderedDict()
+        self._kept: OrderedDict[Key, Tensor] = OrderedDict()
 
-    def __call__(self, path: Path, size: Size = (0, 0)) -> UInt8[Tensor, "3 h w"]:
+    def __call__(
+        self, path: Path, size: Size = (0, 0), regions: tuple[Region, ...] = ()
+    ) -> UInt8[Tensor, "3 h w"]:
         """The image, which must have the `size` that its annotations state; 0 0 states none.
+
+        Args:
+            path: Of the file.
+            size: (height, width).
+            regions: Painted over in what is returned and kept, see `erased`.
 
         Raises:
             DataError: As `read_image`, or the file has another size.
         """
-        image = self._kept.get(path)
+        image = self._kept.get((path, regions))
         if image is None:
             image = read_image(path, sixteen_bit=self.sixteen_bit)
-            self._keep(path, image)
+            if regions:
+                image = erased(image, regions)
+            self._keep((path, regions), image)
         else:
-            self._kept.move_to_end(path)
+            self._kept.move_to_end((path, regions))
         height, width = image.shape[-2:]
         if tuple(size) != (0, 0) and (height, width) != tuple(size):
             raise DataError(
@@ -116,11 +129,11 @@ class ImageCache:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"bytes": 0, "_kept": OrderedDict()}
 
-    def _keep(self, path: Path, image: Tensor) -> None:
+    def _keep(self, key: Key, image: Tensor) -> None:
         stored = image.untyped_storage().nbytes()
         if stored > self.limit_bytes:
             return
-        self._kept[path] = image
+        self._kept[key] = image
         self.bytes += stored
         while self.bytes > self.limit_bytes:
             _, oldest = self._kept.popitem(last=False)

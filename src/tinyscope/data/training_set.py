@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from tinyscope.data.erase import ERASE
 from tinyscope.data.images import ImageCache, image_size
+from tinyscope.data.pixels import pixels
 from tinyscope.data.randomness import Purpose, stream
 from tinyscope.data.windows.window import Window, WindowSource, look_through
 from tinyscope.errors import DataError
@@ -71,11 +73,9 @@ class TrainingSet(Dataset[Sample]):
 
     def _whole(self, window: Window) -> Sample:
         at, columns = window.image, self.annotations
-        height, width = (int(n) for n in columns.sizes[at])
-        path = columns.path(at)
-        image = self.read(path, (height, width))
+        image = pixels(columns, at, self.read)
         target, dropped = target_of(columns, at)
-        return Sample(image, target, int(columns.image_ids[at]), str(path), dropped)
+        return Sample(image, target, int(columns.image_ids[at]), str(columns.path(at)), dropped)
 
 
 def target_of(annotations: Annotations, image: int) -> tuple[Target, Dropped]:
@@ -87,7 +87,10 @@ def target_of(annotations: Annotations, image: int) -> tuple[Target, Dropped]:
     # Far from the origin, float32 may round both ends of a very thin box to one number.
     flat = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1) & ~ignore
     dropped = Dropped.of("no width or height in float32: now ignored", boxes[flat])
-    return Target(boxes, labels, ignore | flat), dropped
+    target = Target(boxes, labels, ignore | flat)
+    if (painted_over := annotations.marks.get(ERASE)) is not None:
+        target = target[torch.from_numpy(~painted_over[rows])]
+    return target, dropped
 
 
 def with_sizes(annotations: Annotations) -> Annotations:

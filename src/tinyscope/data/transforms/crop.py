@@ -25,7 +25,7 @@ class Crop:
     size: int = 256
     probability: float = 1.0
     cut: Cut = "clip"
-    min_visible: float = 0.5
+    min_visible: float | None = None
     min_side: float = 1.0
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Crop:
         boxes = sample.target.boxes[~sample.target.ignore]
         if len(boxes):
             box = boxes[int(random.integers(len(boxes)))].numpy()
-            frame = aimed_frame(random, box, self.size, sample.size)
+            frame = aimed_frame(random, box, (self.size, self.size), sample.size)
         else:
-            frame = free_frame(random, self.size, sample.size)
+            frame = free_frame(random, (self.size, self.size), sample.size)
         return cut_out(sample, frame, self.rule)

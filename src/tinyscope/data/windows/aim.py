@@ -8,24 +8,24 @@ from tinyscope.types import Size
 
 
 def aimed_frame(
-    random: np.random.Generator, box: NDArray[np.floating], side: int, size: Size
+    random: np.random.Generator, box: NDArray[np.floating], tile: Size, size: Size
 ) -> Frame:
-    """A window of `side` pixels, within the image, that holds the box at a random place.
+    """A window of (height, width) `tile`, within the image, that holds the box at a random place.
 
     An object longer than the window is held at a random part of it. Where the image is
     smaller than the window, so is the frame.
     """
-    x1, x2 = _aimed_range(random, float(box[0]), float(box[2]), side, size[1])
-    y1, y2 = _aimed_range(random, float(box[1]), float(box[3]), side, size[0])
+    x1, x2 = _aimed_range(random, float(box[0]), float(box[2]), tile[1], size[1])
+    y1, y2 = _aimed_range(random, float(box[1]), float(box[3]), tile[0], size[0])
     return x1, y1, x2, y2
 
 
-def free_frame(random: np.random.Generator, side: int, size: Size) -> Frame:
-    """A window of `side` pixels anywhere in the image."""
+def free_frame(random: np.random.Generator, tile: Size, size: Size) -> Frame:
+    """A window of (height, width) `tile` anywhere in the image."""
     height, width = size
-    x1 = int(random.integers(max(0, width - side) + 1))
-    y1 = int(random.integers(max(0, height - side) + 1))
-    return x1, y1, min(width, x1 + side), min(height, y1 + side)
+    x1 = int(random.integers(max(0, width - tile[1]) + 1))
+    y1 = int(random.integers(max(0, height - tile[0]) + 1))
+    return x1, y1, min(width, x1 + tile[1]), min(height, y1 + tile[0])
 
 
 def _aimed_range(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyscope.data.checks import check_share
+from tinyscope.data.checks import check_share, sides_of
 from tinyscope.data.cut import Cut, CutRule, Frame
 from tinyscope.data.randomness import Purpose, stream
 from tinyscope.data.resize import scaled_size
@@ -14,6 +14,7 @@ from tinyscope.data.windows.aim import aimed_frame, free_frame
 from tinyscope.data.windows.objects import centers, image_of_rows
 from tinyscope.data.windows.window import Window
 from tinyscope.formats.tables import Annotations
+from tinyscope.types import Size
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class RandomWindows:
     image is as likely as the number of windows that would cover it.
 
     Args:
-        size: Side of a window in pixels, as shown.
+        size: Side of a window in pixels, as shown, or its (height, width).
         scale: Range of factors, drawn evenly on a log scale; the window is cut at size / factor
             and resized, so 2 shows objects twice as large. Small images are shown whole.
         per_image: Windows per image in an epoch.
@@ -38,7 +39,7 @@ class RandomWindows:
         cut, min_visible, min_side: See `CutRule`.
     """
 
-    size: int = 512
+    size: int | tuple[int, int] = 512
     scale: tuple[float, float] = (1.0, 1.0)
     per_image: float = 4.0
     aimed: float = 0.75
@@ -46,12 +47,11 @@ class RandomWindows:
     spread: float = 1.0
     balance: float = 0.0
     cut: Cut = "clip"
-    min_visible: float = 0.5
+    min_visible: float | None = None
     min_side: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size must be a positive number of pixels, got {self.size}")
+        sides_of(self.size)
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale must be (smallest, largest), both positive, got {self.scale}")
         if self.per_image <= 0:
@@ -66,9 +66,11 @@ class RandomWindows:
 
     def __call__(self, annotations: Annotations, seed: int) -> "RandomPlan":
         sizes = annotations.sizes.astype(np.float64)
-        cover = np.ceil(sizes / self.size).prod(axis=1)
+        tile = sides_of(self.size)
+        cover = np.ceil(sizes / tile).prod(axis=1)
         rows = np.flatnonzero(~annotations.ignore)
-        weights = object_weights(annotations, rows, self.size, self.spread, self.balance)
+        side = round(math.sqrt(tile[0] * tile[1]))
+        weights = object_weights(annotations, rows, side, self.spread, self.balance)
         return RandomPlan(
             self,
             annotations,
@@ -99,31 +101,31 @@ class RandomPlan:
         random = stream(self.seed, Purpose.WINDOW, position)
         low, high = self.options.scale
         factor = math.exp(random.uniform(math.log(low), math.log(high)))
-        side = max(1, round(self.options.size / factor))
-        image, frame = self._place(random, side)
+        limit = sides_of(self.options.size)
+        tile = max(1, round(limit[0] / factor)), max(1, round(limit[1] / factor))
+        image, frame = self._place(random, tile)
         height, width = scaled_size((frame[3] - frame[1], frame[2] - frame[0]), factor)
-        limit = self.options.size
-        return Window(image, frame, (min(limit, height), min(limit, width)))
+        return Window(image, frame, (min(limit[0], height), min(limit[1], width)))
 
-    def _place(self, random: np.random.Generator, side: int) -> tuple[int, Frame]:
+    def _place(self, random: np.random.Generator, tile: Size) -> tuple[int, Frame]:
         if not len(self.rows):
-            return self._free(random, side)
+            return self._free(random, tile)
         if random.random() < self.options.aimed:
-            return self._aimed(random, side)
-        image, frame = self._free(random, side)
+            return self._aimed(random, tile)
+        image, frame = self._free(random, tile)
         if random.random() < self.options.keep_empty or self._holds_object(image, frame):
             return image, frame
-        return self._aimed(random, side)
+        return self._aimed(random, tile)
 
-    def _aimed(self, random: np.random.Generator, side: int) -> tuple[int, Frame]:
+    def _aimed(self, random: np.random.Generator, tile: Size) -> tuple[int, Frame]:
         drawn = _draw(random, self.row_weights)
         image = int(self.row_images[drawn])
         box = self.annotations.boxes[self.rows[drawn]]
-        return image, aimed_frame(random, box, side, self._size(image))
+        return image, aimed_frame(random, box, tile, self._size(image))
 
-    def _free(self, random: np.random.Generator, side: int) -> tuple[int, Frame]:
+    def _free(self, random: np.random.Generator, tile: Size) -> tuple[int, Frame]:
         image = _draw(random, self.image_weights)
-        return image, free_frame(random, side, self._size(image))
+        return image, free_frame(random, tile, self._size(image))
 
     def _size(self, image: int) -> tuple[int, int]:
         height, width = self.annotations.sizes[image]

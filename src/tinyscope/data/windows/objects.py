@@ -28,7 +28,8 @@ def objects_per_window(
     """How many points lie in each window of a grid.
 
     Args:
-        windows: (n, 4) xyxy; all combinations of some columns and some rows, in any order.
+        windows: (n, 4) xyxy; all combinations of some columns and some rows, in any order. A
+            column that starts later ends no earlier.
         points: (m, 2) x, y.
 
     Returns:
@@ -39,8 +40,8 @@ def objects_per_window(
     sides = []
     for axis in (0, 1):
         starts, inverse = np.unique(windows[:, axis], return_inverse=True)
-        ends = np.unique(windows[:, axis + 2])
-        assert len(starts) == len(ends), "windows of a grid start and end in the same order"
+        ends = np.zeros_like(starts)
+        ends[inverse] = windows[:, axis + 2]
         first.append(np.searchsorted(ends, points[:, axis], side="right"))
         last.append(np.searchsorted(starts, points[:, axis], side="right"))
         place.append(inverse)

@@ -24,7 +24,7 @@ class WholeImages:
 
     keep_empty: float = 1.0
     cut: Cut = "clip"
-    min_visible: float = 0.5
+    min_visible: float | None = None
     min_side: float = 1.0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,34 @@
+"""The pixels of an image of a data set: of its file, of a tile of it, with regions painted over."""
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from tinyscope.data.erase import erased, erased_regions
+from tinyscope.data.images import ImageCache
+from tinyscope.errors import DataError
+from tinyscope.formats.tables import Annotations
+
+
+def pixels(annotations: Annotations, image: int, read: ImageCache) -> UInt8[Tensor, "3 h w"]:
+    """What the image at position `image` shows; it may be a view that must not be written to.
+
+    Tiles are views of their file, which is decoded once while the cache keeps it. Of a whole
+    image, the cache keeps the copy in which regions are painted over.
+
+    Raises:
+        DataError: The file cannot be read, is of another size, or the tile reaches out of it.
+    """
+    path, regions = annotations.path(image), erased_regions(annotations, image)
+    if annotations.windows is None:
+        height, width = annotations.sizes[image].tolist()
+        return read(path, (height, width), regions)
+    x1, y1, x2, y2 = annotations.windows[image].tolist()
+    whole = read(path)
+    if x2 > whole.shape[-1] or y2 > whole.shape[-2]:
+        raise DataError(
+            f"image {path} is {whole.shape[-1]} x {whole.shape[-2]} pixels (upright), but the tile "
+            f"with id {annotations.image_ids[image]} has the corner {[x1, y1, x2, y2]}; they "
+            "belong to another version of the file"
+        )
+    tile = whole[:, y1:y2, x1:x2]
+    return erased(tile, regions) if regions else tile
