@@ -13,6 +13,8 @@ PROTOCOLS = Table(
     {
         "coco": "tinyscope.evaluation.coco:CocoProtocol",
         "tiny": "tinyscope.evaluation.tiny:TinyProtocol",
+        "tinyperson": "tinyscope.evaluation.tinyperson:TinyPersonProtocol",
+        "citypersons": "tinyscope.evaluation.citypersons:CityPersonsProtocol",
     },
 )
 

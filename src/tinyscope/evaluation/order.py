@@ -21,7 +21,7 @@ class Objects:
     `groups` number the pairs of class and image. `areas` are those the file states, which sizes
     are judged by; `extents` are width times height, which IoUs are made of. `ignored` objects
     count neither for nor against; `regions` are those of them that any number of detections may
-    lie in, measured by how much of the detection they cover.
+    lie in, measured by how much of the detection they cover. `source` are their rows in the table.
     """
 
     boxes: Float64[ndarray, "n 4"]
@@ -31,6 +31,7 @@ class Objects:
     groups: Int64[ndarray, "n"]
     ignored: Bool[ndarray, "n"]
     regions: Bool[ndarray, "n"]
+    source: Int64[ndarray, "n"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -41,7 +42,7 @@ class Ranked:
     """Detections by class, best first; equal scores by image id, then place in the file.
 
     `ranks` count from 0 among the detections of one class in one image. Class k owns rows
-    `starts[k]:starts[k + 1]`.
+    `starts[k]:starts[k + 1]`. `source` are the rows in the table.
     """
 
     boxes: Float64[ndarray, "d 4"]
@@ -50,6 +51,7 @@ class Ranked:
     groups: Int64[ndarray, "d"]
     ranks: Int64[ndarray, "d"]
     starts: Int64[ndarray, "s"]
+    source: Int64[ndarray, "d"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -75,6 +77,7 @@ def order_objects(
         groups=groups[rows],
         ignored=ignored[rows],
         regions=regions[rows],
+        source=rows,
     )
 
 
@@ -101,6 +104,7 @@ def rank_detections(found: DetectionTable, truth: Annotations, limit: int) -> Ra
         groups=groups,
         ranks=ranks,
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        source=rows,
     )
 
 

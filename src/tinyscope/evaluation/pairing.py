@@ -39,6 +39,11 @@ class Pairs:
         return Pairs(self.detections[rows], self.objects[rows], self.overlaps[rows])
 
 
+def no_pairs() -> Pairs:
+    """No pair at all."""
+    return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
 Measure = Callable[
     [Float64[ndarray, "p"], Float64[ndarray, "p"], Objects, Int64[ndarray, "p"]],
     Float64[ndarray, "p"],
@@ -69,17 +74,33 @@ def candidates(
     object that comes last in the file.
     """
     assert minimum > 0, minimum
-    parts = [
-        _overlapping(ranked, objects, detections, rows, minimum, measure)
-        for detections, rows in _neighbors(ranked, objects)
-    ]
-    if not parts:
-        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    pairs = Pairs(
-        np.concatenate([p.detections for p in parts]),
-        np.concatenate([p.objects for p in parts]),
-        np.concatenate([p.overlaps for p in parts]),
-    )
+    return by_preference(_all_pairs(ranked, objects, minimum, measure))
+
+
+def touching(ranked: Ranked, objects: Objects) -> Pairs:
+    """All pairs within one image and class that share any area, in no order.
+
+    Their `overlaps` are the areas that they share, in square pixels: `measured` makes overlaps
+    of them, for protocols that measure the same pairs in several ways.
+    """
+    return _all_pairs(ranked, objects, 0.0, _shared_area)
+
+
+def measured(
+    pairs: Pairs,
+    ranked: Ranked,
+    objects: Objects,
+    minimum: float,
+    measure: Measure = intersection_over_union,
+) -> Pairs:
+    """Those of the touching pairs that overlap at least `minimum`, in the same order."""
+    overlaps = measure(pairs.overlaps, ranked.extents[pairs.detections], objects, pairs.objects)
+    near = overlaps >= minimum
+    return Pairs(pairs.detections[near], pairs.objects[near], overlaps[near])
+
+
+def by_preference(pairs: Pairs) -> Pairs:
+    """The pairs of one detection together, the largest overlap first, then the last object."""
     return pairs[np.lexsort((-pairs.objects, -pairs.overlaps, pairs.detections))]
 
 
@@ -91,6 +112,13 @@ def regular_first(pairs: Pairs, ignored: Bool[ndarray, "n"]) -> Pairs:
     return pairs[np.argsort(2 * pairs.detections + last, kind="stable")]
 
 
+def starts_of_detections(pairs: Pairs) -> Bool[ndarray, "m"]:
+    """The first pair of each detection; those of one stand together."""
+    first = np.ones(len(pairs), dtype=np.bool_)
+    first[1:] = pairs.detections[1:] != pairs.detections[:-1]
+    return first
+
+
 def pair(pairs: Pairs, regions: Bool[ndarray, "n"], threshold: float) -> Pairs:
     """One pair at most for every detection, and for every object that is no region.
 
@@ -99,10 +127,13 @@ def pair(pairs: Pairs, regions: Bool[ndarray, "n"], threshold: float) -> Pairs:
         regions: Objects that any number of detections may be paired with.
         threshold: Least overlap, unless it is above `ALWAYS_ENOUGH`.
     """
-    pairs = pairs[pairs.overlaps >= min(threshold, ALWAYS_ENOUGH)]
-    first = np.ones(len(pairs), dtype=np.bool_)
-    first[1:] = pairs.detections[1:] != pairs.detections[:-1]
-    choice = np.flatnonzero(first)  # of each detection: the pair it asks for now
+    return first_free(pairs[pairs.overlaps >= min(threshold, ALWAYS_ENOUGH)], regions)
+
+
+def first_free(pairs: Pairs, regions: Bool[ndarray, "n"]) -> Pairs:
+    """The same among pairs that all overlap enough."""
+    # Of each detection: the pair it asks for now.
+    choice = np.flatnonzero(starts_of_detections(pairs))
     end = np.append(choice[1:], len(pairs))
     nobody = len(choice)
     holder = np.full(len(regions), nobody, dtype=np.int64)
@@ -118,6 +149,29 @@ def pair(pairs: Pairs, regions: Bool[ndarray, "n"], threshold: float) -> Pairs:
         choice[refused] += 1
         asking = refused[choice[refused] < end[refused]]
     return pairs[choice[choice < end]]
+
+
+def _all_pairs(ranked: Ranked, objects: Objects, minimum: float, measure: Measure) -> Pairs:
+    parts = [
+        _overlapping(ranked, objects, detections, rows, minimum, measure)
+        for detections, rows in _neighbors(ranked, objects)
+    ]
+    if not parts:
+        return no_pairs()
+    return Pairs(
+        np.concatenate([p.detections for p in parts]),
+        np.concatenate([p.objects for p in parts]),
+        np.concatenate([p.overlaps for p in parts]),
+    )
+
+
+def _shared_area(
+    shared: Float64[ndarray, "p"],
+    extents: Float64[ndarray, "p"],
+    objects: Objects,
+    rows: Int64[ndarray, "p"],
+) -> Float64[ndarray, "p"]:
+    return shared
 
 
 def _neighbors(

@@ -1,7 +1,7 @@
 """What protocols of boxes have in common: their settings, checked, and the way to the result."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from tinyscope.errors import SettingsError
 from tinyscope.evaluation.order import Objects, Ranked, order_objects, rank_detections
 from tinyscope.evaluation.pairing import ALWAYS_ENOUGH, candidates
 from tinyscope.evaluation.result import Result
-from tinyscope.evaluation.scores import Bin, Collector, cells
+from tinyscope.evaluation.scores import Bin, Cell, Collector, cells
 from tinyscope.formats.tables import Annotations, DetectionTable
 
 Treatment = Literal["region", "once", "object"]
@@ -33,8 +33,7 @@ def check_settings(thresholds: tuple[float, ...], sizes: Ranges, limits: tuple[i
     Raises:
         SettingsError: Names the setting and what is allowed.
     """
-    if not thresholds or not all(0 < t <= 1 for t in thresholds):
-        raise SettingsError(f"thresholds: got {thresholds}; must be IoUs above 0, at most 1")
+    check_thresholds(thresholds)
     if not sizes or not all(0 <= low < high for low, high in sizes.values()):
         raise SettingsError(
             f"sizes: got {dict(sizes)}; must name at least one [least, largest] in pixels, "
@@ -42,6 +41,16 @@ def check_settings(thresholds: tuple[float, ...], sizes: Ranges, limits: tuple[i
         )
     if not limits or any(a >= b for a, b in zip((0, *limits), limits, strict=False)):
         raise SettingsError(f"limits: got {limits}; must be ascending numbers above 0")
+
+
+def check_thresholds(thresholds: tuple[float, ...]) -> None:
+    """Refuses what no detection or every detection would meet.
+
+    Raises:
+        SettingsError: Names the setting and what is allowed.
+    """
+    if not thresholds or not all(0 < t <= 1 for t in thresholds):
+        raise SettingsError(f"thresholds: got {thresholds}; must be IoUs above 0, at most 1")
 
 
 def score_boxes(
@@ -70,17 +79,33 @@ def score_boxes(
     treated = np.where(truth.crowd, crowd, np.where(truth.ignore, ignore, "object"))
     objects = order_objects(truth, ignored=treated != "object", regions=treated == "region")
     ranked = rank_detections(found, truth, limits[-1])
-    collector = Collector(
-        ranked, RECALLS, (len(thresholds), len(truth.names), len(areas), len(limits))
-    )
     close = candidates(ranked, objects, min(*thresholds, ALWAYS_ENOUGH))
     bins = [area_bin(objects, ranked, low, high) for low, high in areas.values()]
-    for cell in cells(ranked, objects, close, bins, thresholds, limits):
+    return make_result(
+        truth.names, ranked, cells(ranked, objects, close, bins, thresholds, limits),
+        thresholds=thresholds, sizes=tuple(areas), limits=limits, stamp=stamp,
+    )  # fmt: skip
+
+
+def make_result(
+    names: tuple[str, ...],
+    ranked: Ranked,
+    found: Iterable[Cell],
+    *,
+    thresholds: tuple[float, ...],
+    sizes: tuple[str, ...],
+    limits: tuple[int, ...],
+    stamp: Mapping[str, Any],
+) -> Result:
+    """The result of curves, of which there is one for each threshold, class, size and limit."""
+    shape = len(thresholds), len(names), len(sizes), len(limits)
+    collector = Collector(ranked, RECALLS, shape)
+    for cell in found:
         collector.add(cell)
     return Result(
-        names=truth.names,
+        names=names,
         thresholds=thresholds,
-        sizes=tuple(areas),
+        sizes=sizes,
         limits=limits,
         recalls=RECALLS,
         scores=collector.scores(),
@@ -97,9 +122,17 @@ def area_bin(objects: Objects, ranked: Ranked, low: float, high: float) -> Bin:
 
 
 def make_stamp(
-    protocol: str, options: Mapping[str, Any], truth: Annotations, found: DetectionTable
+    protocol: str,
+    options: Mapping[str, Any],
+    truth: Annotations,
+    found: DetectionTable,
+    ignored: Bool[ndarray, "n"] | None = None,
 ) -> dict[str, Any]:
-    """What a number must be quoted with: protocol, options, amounts and versions."""
+    """What a number must be quoted with: protocol, options, amounts and versions.
+
+    `ignored` are the rows of `truth` that count neither way; None means those it marks so.
+    """
+    ignored = truth.ignore if ignored is None else ignored
     try:
         own = version("tinyscope")
     except PackageNotFoundError:  # run from a source tree that is not installed
@@ -108,8 +141,8 @@ def make_stamp(
         "protocol": protocol,
         "options": dict(options),
         "images": len(truth),
-        "objects": int((~truth.ignore).sum()),
-        "ignored": int(truth.ignore.sum()),
+        "objects": int((~ignored).sum()),
+        "ignored": int(ignored.sum()),
         "detections": len(found),
         "versions": {
             "tinyscope": own,

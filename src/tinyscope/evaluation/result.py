@@ -44,7 +44,8 @@ class Result(Mapping[str, float]):
 
     `result["AP"]` is the mean over all thresholds, `result["AP50"]` that at IoU 0.5,
     `result["AP50_small"]` that of one size, `result["AR@100"]` the recall with 100 detections
-    per image and class; without `@` the last limit holds. `extra` holds what a protocol adds.
+    per image and class; without `@` the last limit holds. `extra` holds what a protocol adds,
+    and `appendix` is the text that shows it under the table by size; a list where it is None.
     """
 
     names: tuple[str, ...]
@@ -55,6 +56,7 @@ class Result(Mapping[str, float]):
     scores: Scores
     stamp: Mapping[str, Any]
     extra: Mapping[str, float] = field(default_factory=dict)
+    appendix: str | None = None
 
     def __getitem__(self, name: str) -> float:
         if name not in self.metrics:
@@ -114,8 +116,9 @@ class Result(Mapping[str, float]):
             f"{stamp['detections']} detections",
             by_size(self.per_size, [*precision, *recall]),
         ]
-        if self.extra:
-            parts.append(aligned([[name, text(value)] for name, value in self.extra.items()]))
+        listed = aligned([[name, text(value)] for name, value in self.extra.items()])
+        if more := listed if self.appendix is None else self.appendix:
+            parts.append(more)
         if len(self.names) > 1:
             parts.append(by_class(self.per_class, [*precision, recall[-1]]))
         parts.append(self.outcome)

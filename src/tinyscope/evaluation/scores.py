@@ -76,7 +76,7 @@ def cells(
 ) -> Iterator[Cell]:
     """The curves of all classes for every threshold, bin and limit, in ascending order."""
     classes = len(ranked.starts) - 1
-    stops = _rows_at_scores(ranked)
+    stops = rows_at_scores(ranked)
     for a, part in enumerate(bins):
         ordered = regular_first(candidates, part.ignored)
         positives = np.bincount(objects.labels[~part.ignored], minlength=classes)
@@ -137,7 +137,7 @@ class Collector:
         return self._scores
 
 
-def _rows_at_scores(ranked: Ranked) -> Int64[ndarray, "k s"]:
+def rows_at_scores(ranked: Ranked) -> Int64[ndarray, "k s"]:
     """For each class the row behind the last detection with at least each counted score."""
     classes = len(ranked.starts) - 1
     rows = np.empty((classes, len(COUNTED_SCORES)), dtype=np.int64)

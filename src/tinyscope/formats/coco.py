@@ -32,6 +32,8 @@ from tinyscope.formats.tables import Annotations, DetectionTable
 
 MARKS = ("uncertain", "logo", "in_dense_image")
 """Flags beyond COCO's that files of TinyPerson hold."""
+IGNORED_CROWD = "ignored_crowd"
+"""Mark of crowds that the file flags `ignore` as well, which some protocols tell from others."""
 MEASURES = ("size", "vis_ratio", "height")
 """Numbers beyond COCO's that files of TinyPerson and CityPersons hold."""
 
@@ -74,12 +76,17 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
     image_ids = unique_ids(pictures)
     annotation_ids = unique_ids(objects)
     sizes = image_sizes(pictures)
+    if (windows := image_windows(pictures, sizes)) is not None:
+        sizes = (windows[:, [3, 2]] - windows[:, [1, 0]]).astype(np.int32)  # stated or not
     position = positions(objects, "image_id", image_ids, "image")
     label = positions(objects, "category_id", category_ids, "category")
     stated = objects.boxes()
     check_boxes(objects, stated, sizes[position])
     crowd = objects.flags("iscrowd")
-    ignore = crowd | objects.flags("ignore")
+    flagged = objects.flags("ignore")
+    marks = {key: objects.flags(key) for key in MARKS if objects.mentions(key)}
+    if (both := crowd & flagged).any():
+        marks[IGNORED_CROWD] = both
     areas = stated_areas(objects, stated)
     order = np.argsort(position, kind="stable")
     return Annotations(
@@ -93,14 +100,14 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
         boxes=corners(stated)[order],
         labels=label[order],
         areas=areas[order],
-        ignore=ignore[order],
+        ignore=(crowd | flagged)[order],
         crowd=crowd[order],
         annotation_ids=annotation_ids[order],
-        marks={key: objects.flags(key)[order] for key in MARKS if objects.mentions(key)},
+        marks={key: column[order] for key, column in marks.items()},
         measures={
             key: objects.numbers_or_nan(key)[order] for key in MEASURES if objects.mentions(key)
         },
-        windows=image_windows(pictures, sizes),
+        windows=windows,
     )
 
 
@@ -211,6 +218,8 @@ def _stated(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _annotation_texts(a: Annotations) -> Iterator[str]:
+    marks = dict(a.marks)
+    flagged = a.ignore & ~a.crowd | marks.pop(IGNORED_CROWD, np.zeros_like(a.crowd))
     images = np.repeat(a.image_ids, np.diff(a.offsets))
     categories = np.array(a.category_ids, dtype=np.int64)
     for start in range(0, len(a.boxes), _ROWS_AT_ONCE):
@@ -222,7 +231,7 @@ def _annotation_texts(a: Annotations) -> Iterator[str]:
             _stated(a.boxes[rows]),
             a.areas[rows],
             a.crowd[rows].astype(np.int64),
-            a.ignore[rows].astype(np.int64),
+            flagged[rows].astype(np.int64),
         )
         keys = ["id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore"]
         more: dict[str, NDArray[Any]] = {k: c[rows].astype(np.int64) for k, c in a.marks.items()}

@@ -11,6 +11,7 @@ from tinyscope.errors import SettingsError
 from tinyscope.evaluation import PROTOCOLS, Counts, Result, evaluate
 
 A, B, FAR = (0, 0, 10, 10), (50, 50, 60, 60), (200, 200, 210, 210)
+LARGE = (0, 0, 30, 60)
 NAMES = ("boat", "person", "car")
 
 
@@ -145,8 +146,8 @@ def test_sizes_are_areas_or_sides_with_both_ends_included() -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS.names())
-@pytest.mark.parametrize("rows", [[], [(0, 0, A)]])
-@pytest.mark.parametrize("detections", [[], [(0, 0, A, 0.5)]])
+@pytest.mark.parametrize("rows", [[], [(0, 0, LARGE)]])
+@pytest.mark.parametrize("detections", [[], [(0, 0, LARGE, 0.5)]])
 def test_every_protocol_scores_something_and_nothing(
     name: str, rows: list[Any], detections: list[Any]
 ) -> None:

@@ -46,6 +46,19 @@ def test_further_columns_come_back_as_they_were_written(tmp_path):
     np.testing.assert_array_equal(again.measures["vis_ratio"], read.measures["vis_ratio"])
 
 
+def test_crowds_that_are_flagged_as_well_are_told_from_others(tmp_path):
+    values = content()
+    values["annotations"][1] |= {"iscrowd": 1}
+    values["annotations"][2] |= {"iscrowd": 1, "ignore": True}
+    read = read_annotations(write(tmp_path / "tiles.json", values))
+    assert read.ignore.tolist() == read.crowd.tolist() == [True, True, False]
+    assert read.marks["ignored_crowd"].tolist() == [False, True, False]
+    write_annotations(read, tmp_path / "again.json")
+    again = read_annotations(tmp_path / "again.json")
+    assert again.ignore.tolist() == [True, True, False]
+    assert again.marks["ignored_crowd"].tolist() == [False, True, False]
+
+
 def test_a_choice_of_images_takes_all_columns_with_it(tmp_path):
     read = read_annotations(write(tmp_path / "tiles.json", content()))
     turned = read.take(np.array([1, 0]))
