@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyscope.analysis.model_report import ModelReport
+    from tinyscope.analysis.size_report import SizeReport
     from tinyscope.engine.analyze_model import analyze_model
+    from tinyscope.engine.analyze_sizes import analyze_sizes
     from tinyscope.engine.convert import convert
     from tinyscope.engine.detector import Detector, load
     from tinyscope.engine.evaluate import evaluate_files as evaluate
@@ -35,9 +37,11 @@ _HOME = {
     "Result": "tinyscope.evaluation:Result",
     "Run": "tinyscope.engine.run:Run",
     "Sample": "tinyscope.types:Sample",
+    "SizeReport": "tinyscope.analysis.size_report:SizeReport",
     "Target": "tinyscope.types:Target",
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
     "analyze_model": "tinyscope.engine.analyze_model:analyze_model",
+    "analyze_sizes": "tinyscope.engine.analyze_sizes:analyze_sizes",
     "convert": "tinyscope.engine.convert:convert",
     "evaluate": "tinyscope.engine.evaluate:evaluate_files",
     "evaluate_model": "tinyscope.engine.evaluate_model:evaluate_model",
@@ -60,9 +64,11 @@ __all__ = [
     "Result",
     "Run",
     "Sample",
+    "SizeReport",
     "Target",
     "TinyscopeError",
     "analyze_model",
+    "analyze_sizes",
     "convert",
     "evaluate",
     "evaluate_model",

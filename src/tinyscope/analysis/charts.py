@@ -62,6 +62,28 @@ def size_chart(found: "NDArray[np.float64]", missed: "NDArray[np.float64]") -> s
     return _svg(draw)
 
 
+def step_chart(
+    shares: "Mapping[str, NDArray[np.float64]]", edges: "NDArray[np.float64]", *, x: str, y: str
+) -> str:
+    """Shares by name in bins that all have in common, over a log scale in pixels, as SVG."""
+
+    def draw(axes: "Axes") -> None:
+        used = np.flatnonzero(np.sum(list(shares.values()), axis=0))
+        first, last = used[0], used[-1] + 1
+        for i, (name, values) in enumerate(shares.items()):
+            heights = 100 * values[first:last]
+            axes.stairs(heights, edges[first : last + 1], label=name, linewidth=1.4)
+            axes.stairs(heights, edges[first : last + 1], fill=True, alpha=0.12, color=f"C{i}")
+        low, high = edges[first], edges[last]
+        ticks = [t for t in (1, *SIDE_TICKS, 256, 512, 1024) if low <= t <= high]
+        axes.set(xlabel=x, ylabel=y, xscale="log")
+        axes.set_xticks(ticks, [str(t) for t in ticks], minor=False)
+        axes.minorticks_off()
+        axes.legend(frameon=False, fontsize=8)
+
+    return _svg(draw)
+
+
 def share_chart(shares: Mapping[str, Mapping[str, float]], *, of: str) -> str:
     """Shares of wholes by their names and those of the parts, as groups of bars, as SVG.
 

@@ -1,9 +1,12 @@
-"""`tinyscope analyze`: why the numbers are what they are; `analyze model`: what a model costs."""
+"""`tinyscope analyze`: why the numbers are what they are.
+
+`analyze model` says what a model costs, `analyze sizes` how large objects are.
+"""
 
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +14,7 @@ from tinyscope.cli.output import JsonFile, Overrides, write_json
 from tinyscope.errors import SettingsError
 
 app = typer.Typer(
-    help="Explain a model.",
+    help="Explain a model or a data set.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -100,3 +103,62 @@ def model(
         typer.echo(report.table)
         if out:
             typer.echo(f"\npicture -> {out / PICTURE}")
+
+
+class Match(StrEnum):
+    """How images are matched."""
+
+    scale = "scale"
+    monotone = "monotone"
+
+
+@app.command()
+def sizes(
+    data: Annotated[Path, typer.Argument(help="A COCO file, or a data set's folder.")],
+    target: Annotated[
+        Path | None,
+        typer.Option(help="The set whose sizes are wanted, or a JSON file of its histogram."),
+    ] = None,
+    match: Annotated[
+        Match, typer.Option(help="Draw the wanted sizes, or keep the ranks of the present ones.")
+    ] = Match.scale,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="An option of the transform scale_match, such as scale_range=[0.2,2]; may be "
+            "given several times.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the folder.")] = "train",
+    draws: Annotated[int, typer.Option(min=1, help="How often each image is resized.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a picture, and a histogram to match others to.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Show how large a set's objects are, and how large Scale Match would make them."""
+    from tinyscope.engine.analyze_sizes import HISTOGRAM, PICTURE, analyze_sizes
+    from tinyscope.recipes import apply
+
+    chosen: dict[str, Any] = {}
+    for option in options or ():
+        chosen = apply(chosen, option)
+    report = analyze_sizes(
+        data,
+        target,
+        match=match.value,
+        options=chosen,
+        split=split,
+        draws=draws,
+        seed=seed,
+        out=out,
+    )
+    if json_file:
+        write_json(report.to_json(), json_file)
+    if str(json_file) != "-":
+        typer.echo(report.table)
+        if out:
+            typer.echo(f"\npicture, histogram -> {out / PICTURE}, {out / HISTOGRAM}")

@@ -15,6 +15,9 @@ from tinyscope.data.transforms.turn import turned
 from tinyscope.errors import SettingsError
 from tinyscope.types import Sample, Target
 
+MATCHING = ("scale_match", "instance_match")
+"""Names of transforms that need to know the sizes of another set."""
+
 
 def sample(height: int = 20, width: int = 30, boxes: list[list[float]] | None = None) -> Sample:
     values = torch.arange(3 * height * width).reshape(3, height, width) % 251
@@ -26,6 +29,18 @@ def sample(height: int = 20, width: int = 30, boxes: list[list[float]] | None = 
         torch.zeros(count, dtype=torch.bool),
     )
     return Sample(values.byte(), target, 3, "a.png")
+
+
+@pytest.fixture
+def named(tmp_path):
+    """Builds a transform by its name, with what it cannot do without."""
+    (tmp_path / "sizes.json").write_text('{"mean": 4, "deviation": 2}')
+    required = {"target": str(tmp_path / "sizes.json")}
+
+    def build(name: str):
+        return TRANSFORMS.build({"name": name, **(required if name in MATCHING else {})})
+
+    return build
 
 
 def draws(seed: int = 0) -> np.random.Generator:
@@ -42,8 +57,8 @@ def test_flips_and_turns_move_boxes_as_by_hand():
 
 
 @pytest.mark.parametrize("name", TRANSFORMS.names())
-def test_every_transform_leaves_its_input_alone_and_repeats_by_seed(name):
-    transform = TRANSFORMS.build({"name": name})
+def test_every_transform_leaves_its_input_alone_and_repeats_by_seed(name, named):
+    transform = named(name)
     before = sample(400, 300)
     pixels, boxes = before.image.clone(), before.target.boxes.clone()
     for seed in range(5):
@@ -58,17 +73,17 @@ def test_every_transform_leaves_its_input_alone_and_repeats_by_seed(name):
 
 @pytest.mark.parametrize("name", TRANSFORMS.names())
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (33, 2)])
-def test_every_transform_copes_with_no_objects_and_slivers_of_images(name, size):
-    changed = TRANSFORMS.build({"name": name})(sample(*size, boxes=[]), draws())
+def test_every_transform_copes_with_no_objects_and_slivers_of_images(name, size, named):
+    changed = named(name)(sample(*size, boxes=[]), draws())
     assert len(changed.target) == 0
     assert changed.target.labels.dtype == torch.int64
     assert min(changed.size) >= 1
 
 
 @pytest.mark.parametrize("name", TRANSFORMS.names())
-def test_every_transform_takes_the_shared_planes_of_a_gray_image(name):
+def test_every_transform_takes_the_shared_planes_of_a_gray_image(name, named):
     gray = torch.arange(300).remainder(256).byte().reshape(1, 15, 20).expand(3, -1, -1)
-    changed = TRANSFORMS.build({"name": name})(Sample(gray, sample().target), draws(1))
+    changed = named(name)(Sample(gray, sample().target), draws(1))
     assert changed.image.shape[0] == 3
 
 
@@ -178,6 +193,11 @@ def test_a_probability_of_zero_changes_nothing():
         ({"name": "blur", "deviation": [2.0, 1.0]}, "deviation must be"),
         ({"name": "noise", "deviation": [-2.0, 1.0]}, "deviation must be"),
         ({"name": "flop"}, "did you mean flip"),
+        ({"name": "scale_match"}, "target: must be given"),
+        ({"name": "scale_match", "target": "a.json", "match": "mono"}, "did you mean monotone"),
+        ({"name": "scale_match", "target": "a.json", "annotations": 3}, "annotations: got 3"),
+        ({"name": "scale_match", "target": "a.json", "scale_range": [1, 0.5]}, "scale_range must"),
+        ({"name": "scale_match", "target": "a.json", "default_scale": 0}, "default_scale must be"),
     ],
 )
 def test_senseless_options_are_refused_by_name(options, message):

@@ -45,11 +45,8 @@ class SizeHistogram:
     @cached_property
     def cumulative(self) -> NDArray[np.float64]:
         """(b,) share of the objects up to the end of each bin."""
-        return np.cumsum(self.probabilities)
-
-    def share_below(self, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of the objects that are smaller, if they lie evenly within their bins."""
-        return np.interp(sizes, self.edges, np.concatenate([[0.0], self.cumulative]), 0.0, 1.0)
+        shares: NDArray[np.float64] = np.cumsum(self.probabilities)
+        return shares
 
     def quantiles(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sizes that these shares of the objects stay below."""
@@ -124,7 +121,9 @@ def log_normal_histogram(mean: float, deviation: float, bins: int = BINS) -> Siz
     normal = NormalDist(log(mean) - spread / 2, spread**0.5)
     # Evenly spaced quantiles stand for the objects, so that nothing is drawn.
     shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    return size_histogram(np.array([exp(normal.inv_cdf(share)) for share in shares]), bins=bins)
+    sizes = np.array([exp(normal.inv_cdf(share)) for share in shares])
+    # Bins for the tails would be so wide that sizes within them are far from log-normal.
+    return size_histogram(sizes, bins=bins, tails=0.0, logarithmic=True)
 
 
 def _even_bins(

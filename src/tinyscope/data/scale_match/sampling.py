@@ -44,7 +44,8 @@ class SizeMap:
         # A bin without width stands for one size, which goes to the bin's lower edge.
         share = (sizes - low) / np.where(width > 0, width, np.inf)
         start, end = self.target[bins], self.target[bins + 1]
-        return start + share.clip(0, 1) * (end - start)
+        found: NDArray[np.float64] = start + share.clip(0, 1) * (end - start)
+        return found
 
 
 def monotone_map(sizes: NDArray[np.float64], histogram: SizeHistogram) -> SizeMap:

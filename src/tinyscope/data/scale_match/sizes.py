@@ -26,17 +26,22 @@ _LARGEST = 2**20
 """Bytes of a histogram's file; a larger one is a data set and is not read twice."""
 
 
-def object_sizes(annotations: Annotations) -> NDArray[np.float64]:
-    """(n,) square roots of the areas of what is to be found, pixels.
+def counted_rows(annotations: Annotations) -> NDArray[np.bool_]:
+    """(n,) which rows have a size that counts.
 
     Left out are ignored rows, those that carry a mark of `UNCLEAR`, and boxes without area.
     """
-    counted = ~annotations.ignore
+    counted = ~annotations.ignore & (annotations.sides > 0)
     for mark in UNCLEAR:
         if mark in annotations.marks:
-            counted = counted & ~annotations.marks[mark]
-    sizes: NDArray[np.float64] = annotations.sides[counted]
-    return sizes[sizes > 0]
+            counted &= ~annotations.marks[mark]
+    return counted
+
+
+def object_sizes(annotations: Annotations) -> NDArray[np.float64]:
+    """(n,) square roots of the areas of the rows that count, pixels."""
+    sizes: NDArray[np.float64] = annotations.sides[counted_rows(annotations)]
+    return sizes
 
 
 def read_sizes(path: Path, split: str = "train") -> NDArray[np.float64]:
@@ -79,14 +84,14 @@ def read_histogram(
     content = _small_object(path)
     try:
         if "edges" in content or "probabilities" in content:
-            edges, shares = (_numbers(content, key) for key in ("edges", "probabilities"))
+            edges, shares = (_numbers(content, key, 1) for key in ("edges", "probabilities"))
             total = shares.sum()
             if not total > 0:
                 raise ValueError("probabilities of sizes add up to nothing; there is no mass")
             return SizeHistogram(shares / total, edges)
         if "mean" in content or "deviation" in content:
-            numbers = np.array([_numbers(content, key) for key in ("mean", "deviation")])
-            return log_normal_histogram(float(numbers[0]), float(numbers[1]), bins)
+            mean, deviation = (_numbers(content, key, 0) for key in ("mean", "deviation"))
+            return log_normal_histogram(float(mean), float(deviation), bins)
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: {error}; correct the histogram") from error
     return size_histogram(read_sizes(path, split), bins=bins, tails=tails, logarithmic=logarithmic)
@@ -112,7 +117,10 @@ def _small_object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _numbers(content: dict[str, Any], key: str) -> NDArray[np.float64]:
+def _numbers(content: dict[str, Any], key: str, axes: int) -> NDArray[np.float64]:
     if key not in content:
         raise ValueError(f"the key {key!r} is missing")
-    return np.array(content[key], dtype=np.float64)
+    found = np.array(content[key], dtype=np.float64)
+    if found.ndim != axes:
+        raise ValueError(f"{key} must be {'a list of numbers' if axes else 'one number'}")
+    return found
