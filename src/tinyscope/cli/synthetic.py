@@ -1,22 +1,50 @@
 """`tinyscope synthetic`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class Kind(StrEnum):
+    """What is painted, and in which layout it is written."""
+
+    mixed = "mixed"
+    tinyperson = "tinyperson"
+
+
 def synthetic(
     out: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
-    train: Annotated[int, typer.Option(min=1, help="Images to train on.")] = 200,
-    val: Annotated[int, typer.Option(min=1, help="Images to validate on.")] = 50,
+    train: Annotated[
+        int | None, typer.Option(min=1, help="Images to train on: 200; 40 of tinyperson.")
+    ] = None,
+    val: Annotated[
+        int | None, typer.Option(min=1, help="Images to validate on: 50; 20 of tinyperson.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal files.")] = 0,
     size: Annotated[
-        tuple[int, int], typer.Option(help="Mean height and width of an image, pixels.")
-    ] = (320, 384),
+        tuple[int, int] | None,
+        typer.Option(
+            help="Mean height and width of an image, pixels: 320 384; 2000 3000 of tinyperson."
+        ),
+    ] = None,
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="Boats, cars, people, tanks and planes as COCO; or persons in large images, with "
+            "the flags and files of TinyPerson."
+        ),
+    ] = Kind.mixed,
 ) -> None:
-    """Write a procedural data set of tiny objects: PNG images and COCO annotations."""
-    from tinyscope.data.synthetic import write_synthetic
+    """Write a procedural data set of tiny objects: images and annotations."""
+    from tinyscope.data.synthetic import write_synthetic, write_tinyperson
 
-    write_synthetic(out, {"train": train, "val": val}, seed, size)
-    typer.echo(f"{train} images to train, {val} to validate -> {out}")
+    if kind is Kind.tinyperson:
+        counts = {"train": train or 40, "test": val or 20}
+        write_tinyperson(out, counts, seed, size or (2000, 3000))
+    else:
+        counts = {"train": train or 200, "val": val or 50}
+        write_synthetic(out, counts, seed, size or (320, 384))
+    first, second = counts.values()
+    typer.echo(f"{first} images to train, {second} to validate -> {out}")

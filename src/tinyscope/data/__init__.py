@@ -12,6 +12,9 @@ DATASETS = Table(
         "coco": "tinyscope.data.datasets:coco",
         "yolo": "tinyscope.data.datasets:yolo",
         "voc": "tinyscope.data.datasets:voc",
+        "tinyperson": "tinyscope.data.benchmarks:tinyperson",
+        "visdrone": "tinyscope.data.benchmarks:visdrone",
+        "tiny_citypersons": "tinyscope.data.benchmarks:tiny_citypersons",
         "synthetic": "tinyscope.data.synthetic:synthetic",
     },
 )
@@ -32,6 +35,7 @@ TRANSFORMS = Table(
         "turn": "tinyscope.data.transforms.turn:Turn",
         "scale": "tinyscope.data.transforms.scale:Scale",
         "scale_match": "tinyscope.data.transforms.scale_match:scale_match",
+        "instance_match": "tinyscope.data.transforms.instance_match:instance_match",
         "fit": "tinyscope.data.transforms.fit:Fit",
         "crop": "tinyscope.data.transforms.crop:Crop",
         "photometric": "tinyscope.data.transforms.photometric:Photometric",

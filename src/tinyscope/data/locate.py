@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
-from tinyscope.formats import coco, voc, yolo
+from tinyscope.formats import coco, tinyperson, voc, yolo
 from tinyscope.formats.files import split_names
 from tinyscope.formats.tables import Annotations
 
@@ -43,6 +43,8 @@ def locate(
 ) -> Annotations:
     """Reads a split of a data set in COCO, YOLO or VOC layout, looked for in this order.
 
+    Before these, the layout of TinyPerson is looked for: whole images, flags as they stand.
+
     Args:
         path: The data set's folder; or a COCO file, which is taken for any split; or a data.yaml.
         split: `train`, `val` (or `valid`, `validation`), `test`, or a name of the user's own.
@@ -55,6 +57,8 @@ def locate(
     """
     if path.is_file():
         return _read_file(path, split)
+    if found := tinyperson.find(path, split):
+        return check_files(tinyperson.read_annotations(*found))
     if not path.is_dir():
         raise DataError(f"data set {path}: no such file or folder; check the path")
     if file := _coco_file(path, split):
@@ -81,7 +85,8 @@ def locate(
 def has_split(path: Path, split: str) -> bool:
     """Whether `locate` would find that split in a folder; nothing is read or checked yet."""
     return bool(
-        _coco_file(path, split)
+        tinyperson.find(path, split)
+        or _coco_file(path, split)
         or (yolo.find_settings(path) and yolo.has_split(path, split))
         or voc.find_split(path, split)
     )
@@ -110,6 +115,8 @@ def _read_file(path: Path, split: str) -> Annotations:
         return check_files(yolo.read_annotations(path, split))
     if path.suffix != ".json":
         raise DataError(f"data set {path}: expected a folder, a COCO .json or a data.yaml")
+    if images := tinyperson.images_of(path):
+        return check_files(tinyperson.read_annotations(path, images))
     folder = path.parent.parent if path.parent.name == "annotations" else path.parent
     return _read_coco(path, folder, split_names(split))
 

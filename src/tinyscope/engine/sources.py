@@ -15,7 +15,7 @@ from tinyscope.data.training_set import TrainingSet
 from tinyscope.errors import SettingsError
 from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
-from tinyscope.settings import DataSettings
+from tinyscope.settings import DataSettings, Part
 
 Split = Literal["train", "val"]
 
@@ -31,7 +31,7 @@ def open_annotations(settings: DataSettings, split: Split, data: Path | None) ->
     """
     part = getattr(settings, split)
     if part is not None:
-        annotations: Annotations = DATASETS.build(part, f"data.{split}")
+        annotations: Annotations = DATASETS.build(_placed(part, data), f"data.{split}")
     elif data is not None:
         splits = getattr(settings, f"{split}_split")
         annotations = locate_splits(data, splits, settings.first_pixel)
@@ -40,6 +40,12 @@ def open_annotations(settings: DataSettings, split: Split, data: Path | None) ->
             f"data.{split}: no data set is given; use --data DIR, or name one in the recipe"
         )
     return annotations if settings.names is None else with_names(annotations, settings.names)
+
+
+def _placed(part: Part, data: Path | None) -> Part:
+    """A data set that leaves its `path` open, with the folder `data` for it."""
+    open_path = "path" in part and part["path"] is None
+    return part if data is None or not open_path else part | {"path": str(data)}
 
 
 def open_splits(

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,28 +143,34 @@ def read_detections(path: Path, truth: Annotations) -> DetectionTable:
     return DetectionTable.concatenate(tables)
 
 
-def write_annotations(annotations: Annotations, path: Path) -> None:
+def write_annotations(
+    annotations: Annotations,
+    path: Path,
+    *,
+    whole: Annotations | None = None,
+    booleans: bool = False,
+) -> None:
     """Writes the images and objects as a COCO file, which `read_annotations` reads back equal.
+
+    Args:
+        annotations: What is written.
+        path: Of the file.
+        whole: The images that the annotated ones are tiles of; listed as `old_images`.
+        booleans: Write flags as true and false, as TinyPerson's files do, not as 1 and 0.
 
     Raises:
         DataError: The file cannot be written.
     """
     a = annotations
-    pictures = zip(a.image_ids.tolist(), a.files.tolist(), a.sizes.tolist(), strict=True)
     categories = zip(a.category_ids, a.names, strict=True)
     with atomic_text(path) as file:
         file.write('{"categories":')
         json.dump([{"id": i, "name": name} for i, name in categories], file)
-        file.write(',\n"images":[')
-        for number, (i, name, (height, width)) in enumerate(pictures):
-            row = {"id": i, "file_name": name}
-            size = {"width": width, "height": height} if width and height else {}
-            corner = {} if a.windows is None else {"corner": a.windows[number].tolist()}
-            file.write((",\n" if number else "\n") + json.dumps(row | size | corner))
-        file.write('],\n"annotations":[')
-        for number, text in enumerate(_annotation_texts(a)):
-            file.write((",\n" if number else "\n") + text)
-        file.write("]}\n")
+        if whole is not None:
+            _write_list(file, "old_images", _image_texts(whole))
+        _write_list(file, "images", _image_texts(a))
+        _write_list(file, "annotations", _annotation_texts(a, booleans))
+        file.write("}\n")
 
 
 def write_detections(table: DetectionTable, truth: Annotations, path: Path) -> None:
@@ -217,9 +223,26 @@ def _stated(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([boxes[:, :2], widths_and_heights(boxes)], axis=1)
 
 
-def _annotation_texts(a: Annotations) -> Iterator[str]:
-    marks = dict(a.marks)
-    flagged = a.ignore & ~a.crowd | marks.pop(IGNORED_CROWD, np.zeros_like(a.crowd))
+def _write_list(file: TextIO, key: str, rows: Iterator[str]) -> None:
+    file.write(f',\n"{key}":[')
+    for number, text in enumerate(rows):
+        file.write((",\n" if number else "\n") + text)
+    file.write("]")
+
+
+def _image_texts(a: Annotations) -> Iterator[str]:
+    pictures = zip(a.image_ids.tolist(), a.files.tolist(), a.sizes.tolist(), strict=True)
+    for number, (i, name, (height, width)) in enumerate(pictures):
+        row = {"id": i, "file_name": name}
+        size = {"width": width, "height": height} if width and height else {}
+        corner = {} if a.windows is None else {"corner": a.windows[number].tolist()}
+        yield json.dumps(row | size | corner)
+
+
+def _annotation_texts(a: Annotations, booleans: bool) -> Iterator[str]:
+    flagged = a.ignore & ~a.crowd | a.marks.get(IGNORED_CROWD, np.zeros_like(a.crowd))
+    marks = {key: column for key, column in a.marks.items() if key in MARKS}
+    kind = np.bool_ if booleans else np.int64
     images = np.repeat(a.image_ids, np.diff(a.offsets))
     categories = np.array(a.category_ids, dtype=np.int64)
     for start in range(0, len(a.boxes), _ROWS_AT_ONCE):
@@ -231,10 +254,10 @@ def _annotation_texts(a: Annotations) -> Iterator[str]:
             _stated(a.boxes[rows]),
             a.areas[rows],
             a.crowd[rows].astype(np.int64),
-            flagged[rows].astype(np.int64),
+            flagged[rows].astype(kind),
         )
         keys = ["id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore"]
-        more: dict[str, NDArray[Any]] = {k: c[rows].astype(np.int64) for k, c in a.marks.items()}
+        more: dict[str, NDArray[Any]] = {k: c[rows].astype(kind) for k, c in marks.items()}
         more |= {key: column[rows] for key, column in a.measures.items()}
         keys += more
         for values in zip(*(x.tolist() for x in (*columns, *more.values())), strict=True):

@@ -92,6 +92,10 @@ class Annotations:
         before = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
         return replace(self.take_rows(rows), offsets=before[self.offsets])
 
+    def noted(self, note: str) -> "Annotations":
+        """The same with one more note."""
+        return replace(self, notes=(*self.notes, note))
+
     def take_rows(self, rows: NDArray[Any]) -> "Annotations":
         """These rows alone; `offsets` are still the old ones, for the caller to mend."""
         return replace(

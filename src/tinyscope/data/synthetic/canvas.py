@@ -64,6 +64,22 @@ class Canvas:
             self._draw(name, there)
             self._note(name, there.box)
 
+    def add(self, name: str, side: float) -> Array | None:
+        """One thing of a kind, noted as an object if it is one; its box, if there was room."""
+        thing = self._make(name, side, self.rng.uniform(0, 2 * np.pi))
+        if (there := self._somewhere(thing)) is None:
+            return None
+        self._draw(name, there)
+        if name in NAMES:
+            self._note(name, there.box)
+        else:
+            self.taken.append(there.box)
+        return there.box
+
+    def blur(self, box: Array, radius: float) -> None:
+        """Blurs what lies in a box, least at its border."""
+        self._blur(self._window(box), radius)
+
     def add_look_alike(self) -> None:
         """Something that is no object. Below 8 px it could not be told from one."""
         name = str(self.rng.choice(_LOOK_ALIKES))

@@ -47,14 +47,14 @@ def picture(seed: int, split: str, number: int, size: Size) -> Picture:
     for _ in range(int(rng.integers(0, 7))):
         canvas.add_look_alike()
     return Picture(
-        _expose(canvas.image, rng),
+        expose(canvas.image, rng),
         np.array(canvas.boxes, dtype=np.float64).reshape(-1, 4),
         np.array(canvas.labels, dtype=np.int64),
         np.array(canvas.ignore, dtype=np.bool_),
     )
 
 
-def _expose(image: Ground, rng: np.random.Generator) -> NDArray[np.uint8]:
+def expose(image: Ground, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Lens blur, then the sensor's noise; one picture in six has no color."""
     sharp = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
     blurred = sharp.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))

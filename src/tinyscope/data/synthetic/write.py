@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,22 @@ def write_synthetic(
         DataError: The folder holds something, or cannot be written.
     """
     counts = {"train": 200, "val": 50} if images is None else images
+    with begun(folder, counts, size):
+        made = {split: _images(folder, split, n, seed, size) for split, n in counts.items()}
+        (folder / "annotations").mkdir(exist_ok=True)
+        for split, annotations in made.items():
+            coco.write_annotations(annotations, folder / "annotations" / f"{split}.json")
+    return made
+
+
+@contextmanager
+def begun(folder: Path, counts: Mapping[str, int], size: Size) -> Iterator[None]:
+    """Within it a data set is written into the folder, which is marked until all is there.
+
+    Raises:
+        SettingsError: A count or the size cannot be right.
+        DataError: The folder holds something, or cannot be written.
+    """
     if not counts or min(counts.values()) < 1:
         raise SettingsError(f"images must be one or more in every split, got {dict(counts)}")
     if min(size) < 64:
@@ -53,12 +70,8 @@ def write_synthetic(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _begin(folder)
-        made = {split: _images(folder, split, n, seed, size) for split, n in counts.items()}
-        (folder / "annotations").mkdir(exist_ok=True)
-        for split, annotations in made.items():
-            coco.write_annotations(annotations, folder / "annotations" / f"{split}.json")
+        yield
         (folder / UNFINISHED).unlink()
-        return made
     except OSError as error:
         raise DataError(
             f"{folder}: the synthetic data set cannot be written: {error.strerror or error}; "

@@ -1,0 +1,134 @@
+"""Data sets of benchmarks in their published layouts; docs/benchmark_data.md describes them.
+
+Without a `path`, the folder given with `--data` is meant.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tinyscope.data.flags import Treatment, treated, without_empty
+from tinyscope.data.locate import check_files
+from tinyscope.errors import DataError, SettingsError
+from tinyscope.formats import citypersons as citypersons_format
+from tinyscope.formats import tinyperson as tinyperson_format
+from tinyscope.formats import visdrone as visdrone_format
+from tinyscope.formats.tables import Annotations
+
+
+def tinyperson(
+    path: Path | None = None,
+    split: str = "train",
+    annotations: Path | None = None,
+    images: Path | None = None,
+    tiles: bool = False,
+    erased: bool = False,
+    dense: bool = False,
+    task: tinyperson_format.Task = "all",
+    ignored: Literal["ignore", "erase", "drop"] = "ignore",
+    uncertain: Treatment = "ignore",
+    keep_empty: bool = True,
+) -> Annotations:
+    """TinyPerson (arXiv:1912.10664), whole images or tiles; one class, `person`.
+
+    Args:
+        path: The folder tiny_set.
+        split: `train` or `test`; others are taken for `test`.
+        annotations: A file in place of those of the published layout.
+        images: Folder that its file names start from; found by the layout if left out.
+        tiles: The published tiles of 640 x 512 px in place of whole images.
+        erased: The published images in which regions are painted over already.
+        dense: Keep the images that are too crowded to have been annotated well.
+        task: `sea` or `earth` ignore the persons of the other category.
+        ignored: What becomes of rows marked `ignore`; if erased, so are those marked `logo`.
+        uncertain: What becomes of rows marked `uncertain` and not `ignore`.
+        keep_empty: Keep images without an object.
+
+    Raises:
+        SettingsError: No folder or file is named.
+        DataError: A file is missing or malformed, or tiles are asked for and it has none.
+    """
+    version = tinyperson_format.Version(tiles, erased, dense, task)
+    if annotations is None:
+        folder = _given(path, "tinyperson")
+        found = tinyperson_format.find(folder, split, version)
+        if found is None:
+            name = tinyperson_format.published_split(split)
+            looked_for = ", ".join(file.format(split=name) for file in version.files)
+            raise DataError(
+                f"TinyPerson: no annotations of split {name} in {folder}; looked for {looked_for}; "
+                "give the folder tiny_set, or name the file with the option annotations"
+            )
+        file, place = found
+    else:
+        file, place = annotations, tinyperson_format.images_of(annotations)
+    read = tinyperson_format.read_annotations(file, images or place, task=task, dense=dense)
+    if tiles and read.windows is None:
+        raise DataError(
+            f"{file}: tiles are asked for, but its images have no corner; take a file of tiles, or "
+            "let data.windows cut the whole images"
+        )
+    none = np.zeros_like(read.ignore)
+    flagged = read.ignore & ~read.crowd
+    logo = read.marks.get("logo", none) & ~flagged if ignored == "erase" else none
+    unsure = read.marks.get("uncertain", none) & ~flagged & ~logo
+    result = treated(
+        read,
+        {"ignore": (flagged, ignored), "logo": (logo, ignored), "uncertain": (unsure, uncertain)},
+    )
+    return check_files(result if keep_empty else without_empty(result))
+
+
+def visdrone(
+    path: Path | None = None, split: str = "train", classes: visdrone_format.Classes = "all"
+) -> Annotations:
+    """VisDrone-DET (arXiv:2001.06303); regions to ignore and `others` are ignored.
+
+    Args:
+        path: The folder with VisDrone2019-DET-train and its like, or one of these.
+        split: `train`, `val` or `test` (test-dev).
+        classes: `person` takes pedestrians and people as one class, and nothing else.
+
+    Raises:
+        SettingsError: No folder is named.
+        DataError: A file is missing or malformed.
+    """
+    return visdrone_format.read_annotations(_given(path, "visdrone"), split, classes)
+
+
+def tiny_citypersons(
+    path: Path | None = None,
+    split: str = "train",
+    annotations: Path | None = None,
+    images: Path | None = None,
+    keep_empty: bool = True,
+) -> Annotations:
+    """Tiny CityPersons: CityPersons (arXiv:1702.05693) shrunk to a quarter of its sides.
+
+    Args:
+        path: The folder that holds leftImg8bit_trainvaltest and the annotations, or one above it.
+        split: `train` or `val`.
+        annotations: A file in place of that of the published layout.
+        images: Folder that its file names start from; found by the layout if left out.
+        keep_empty: Keep images without an object.
+
+    Raises:
+        SettingsError: No folder or file is named.
+        DataError: A file is missing or malformed, or has no pedestrians.
+    """
+    if annotations is None or images is None:
+        folder = _given(path, "tiny_citypersons")
+        annotations = annotations or citypersons_format.find_annotations(folder, split)
+        images = images or citypersons_format.find_images(folder, split)
+    read = citypersons_format.read_annotations(annotations, images)
+    return check_files(read if keep_empty else without_empty(read))
+
+
+def _given(path: Path | None, name: str) -> Path:
+    if path is None:
+        raise SettingsError(
+            f"data set {name}: no folder is given; use --data DIR, or set data.train.path and "
+            "data.val.path"
+        )
+    return path
