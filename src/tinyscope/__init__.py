@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinyscope.engine.evaluate import evaluate_files as evaluate
     from tinyscope.engine.evaluate_model import evaluate_model
     from tinyscope.engine.import_checkpoint import Imported, import_checkpoint
+    from tinyscope.engine.merge import Merged, merge
     from tinyscope.engine.predict import predict
     from tinyscope.engine.pretrain import pretrain
     from tinyscope.engine.report import report
@@ -31,6 +32,7 @@ _HOME = {
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
     "Imported": "tinyscope.engine.import_checkpoint:Imported",
+    "Merged": "tinyscope.engine.merge:Merged",
     "ModelReport": "tinyscope.analysis.model_report:ModelReport",
     "PretrainRecipe": "tinyscope.pretraining:PretrainRecipe",
     "Recipe": "tinyscope.settings:Recipe",
@@ -48,6 +50,7 @@ _HOME = {
     "import_checkpoint": "tinyscope.engine.import_checkpoint:import_checkpoint",
     "load": "tinyscope.engine.detector:load",
     "load_recipe": "tinyscope.settings:load_recipe",
+    "merge": "tinyscope.engine.merge:merge",
     "predict": "tinyscope.engine.predict:predict",
     "pretrain": "tinyscope.engine.pretrain:pretrain",
     "report": "tinyscope.engine.report:report",
@@ -58,6 +61,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Imported",
+    "Merged",
     "ModelReport",
     "PretrainRecipe",
     "Recipe",
@@ -75,6 +79,7 @@ __all__ = [
     "import_checkpoint",
     "load",
     "load_recipe",
+    "merge",
     "predict",
     "pretrain",
     "report",

@@ -55,7 +55,16 @@ def test_the_help_names_every_command(capsys):
     shown = capsys.readouterr().out
     assert all(name in shown for name in COMMANDS)
     assert set(COMMANDS) == {
-        *("train", "pretrain", "evaluate", "predict", "report", "convert", "import-checkpoint"),
+        *(
+            "train",
+            "pretrain",
+            "evaluate",
+            "predict",
+            "merge",
+            "report",
+            "convert",
+            "import-checkpoint",
+        ),
         *("recipes", "synthetic", "analyze"),
     }
 
@@ -115,12 +124,12 @@ def test_train_passes_on_what_it_was_given(engine, capsys):
 
 
 def test_evaluate_scores_files_without_a_model(engine, capsys, tmp_path):
-    result = types.SimpleNamespace(table="AP50 0.5", to_json=lambda: '{"AP50": 0.5}')
+    result = types.SimpleNamespace(table="AP50 0.5", stamp={}, to_json=lambda: '{"AP50": 0.5}')
     calls = engine("tinyscope.engine.evaluate:evaluate_files", result)
     written = tmp_path / "score.json"
     files = ["--truth", "t.json", "--detections", "d.json"]
     assert call("evaluate", *files, "--protocol", "tiny", "--json", written) == 0
-    assert calls == [((Path("t.json"), Path("d.json"), "tiny"), {})]
+    assert calls == [((Path("t.json"), Path("d.json"), {"name": "tiny"}), {})]
     assert capsys.readouterr().out == "AP50 0.5\n"
     assert json.loads(written.read_text()) == {"AP50": 0.5}
 
@@ -137,11 +146,66 @@ def test_predict_passes_on_only_what_was_given(engine, capsys):
     assert '"folder": "found"' in capsys.readouterr().out
 
 
-def test_evaluate_passes_on_how_images_are_looked_through(engine):
-    result = types.SimpleNamespace(table="", to_json=lambda: "{}")
+LOOKED = {
+    "tile": (512, 640),
+    "overlap": 100,
+    "tiling": "runtime",
+    "scale": 1.0,
+    "flip": False,
+    "merge": {"name": "pooled_nms", "iou_threshold": 0.6},
+    "score_threshold": None,
+    "limit": 1000,
+}
+
+
+def test_evaluate_passes_on_how_images_are_looked_through_and_prints_it(engine, capsys):
+    stamp = {"scored": "whole images", "predict": LOOKED}
+    result = types.SimpleNamespace(table="AP50 0.5", stamp=stamp, to_json=lambda: "{}")
     calls = engine("tinyscope.engine.evaluate_model:evaluate_model", result)
-    assert call("evaluate", "a.ckpt", "--data", "d", "--split", "test", "--tile", 512) == 0
-    assert calls == [((Path("a.ckpt"), Path("d"), "test", None), {"tile": 512})]
+    given = ["--tile", "640x512", "--tiling", "runtime", "--limit", 1000]
+    given += ["--merge", "{name: pooled_nms, iou_threshold: 0.6}", "--protocol", "tinyperson"]
+    assert call("evaluate", "a.ckpt", "--data", "d", "--split", "test", *given) == 0
+    ((arguments, options),) = calls
+    assert arguments == (Path("a.ckpt"), Path("d"), "test", {"name": "tinyperson"})
+    assert options == {
+        "truth": None,
+        "tile": (512, 640),
+        "tiling": "runtime",
+        "merge": {"name": "pooled_nms", "iou_threshold": 0.6},
+        "limit": 1000,
+    }
+    assert capsys.readouterr().out == (
+        "AP50 0.5\n\nwhole images: tile (512, 640), overlap 100, tiling runtime, scale 1.0, "
+        "flip False, limit 1000; merged by pooled_nms (iou_threshold 0.6)\n"
+    )
+
+
+def test_evaluate_takes_the_truth_of_whole_images_beside_tiles(engine):
+    result = types.SimpleNamespace(table="", stamp={}, to_json=lambda: "{}")
+    calls = engine("tinyscope.engine.evaluate_model:evaluate_model", result)
+    assert call("evaluate", "a.ckpt", "--data", "tiles.json", "--truth", "whole.json") == 0
+    assert calls[0][1] == {"truth": Path("whole.json")}
+
+
+@pytest.mark.parametrize("tile", ["wide", "640x", "0x5", "-3", "5x5x5"])
+def test_a_wrong_tile_is_named(tile, capsys):
+    assert call("evaluate", "a.ckpt", "--data", "d", "--tile", tile) == 2
+    assert f"--tile {tile}: must be the side of a square" in capsys.readouterr().err
+
+
+def test_a_rule_that_is_no_mapping_is_named(capsys):
+    assert call("evaluate", "a.ckpt", "--data", "d", "--merge", "{name: nms") == 2
+    assert "--merge {name: nms: is no mapping of YAML" in capsys.readouterr().err
+
+
+def test_merge_passes_on_what_it_was_given(engine, capsys):
+    done = dataclasses.make_dataclass("Done", ["path", "after"])(Path("o.json"), 2)
+    calls = engine("tinyscope.engine.merge:merge", done)
+    files = ["d.json", "--tiles", "t.json", "--out", "o.json", "--truth", "w.json"]
+    assert call("merge", *files, "--rule", "sspnet", "--limit", 9, "--json", "-") == 0
+    arguments = (Path("d.json"), Path("t.json"), Path("o.json"), {"name": "sspnet"})
+    assert calls == [(arguments, {"truth": Path("w.json"), "limit": 9})]
+    assert '"path": "o.json"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -165,7 +229,7 @@ def test_evaluate_refuses_what_files_have_no_use_for(capsys):
 
 
 def test_a_result_that_cannot_be_written_is_an_error(engine, capsys, tmp_path):
-    result = types.SimpleNamespace(table="", to_json=lambda: "{}")
+    result = types.SimpleNamespace(table="", stamp={}, to_json=lambda: "{}")
     engine("tinyscope.engine.evaluate:evaluate_files", result)
     place = tmp_path / "absent" / "score.json"
     files = ["--truth", "t.json", "--detections", "d.json"]

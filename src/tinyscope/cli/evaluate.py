@@ -1,11 +1,25 @@
 """`tinyscope evaluate`: a checkpoint on a data set, or a file of detections."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tinyscope.cli.output import JsonFile, Mirror, Overlap, Scale, Tile, write_json
+from tinyscope.cli.output import (
+    JsonFile,
+    Limit,
+    Merge,
+    Mirror,
+    Overlap,
+    Scale,
+    Tile,
+    Tilings,
+    given,
+    part_of,
+    tile_of,
+    write_json,
+)
 from tinyscope.errors import SettingsError
 
 
@@ -18,28 +32,46 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of --data.")] = "val",
     truth: Annotated[
-        Path | None, typer.Option(help="COCO annotation file; with --detections.")
+        Path | None,
+        typer.Option(
+            help="COCO annotation file; with --detections, or of the whole images where --data "
+            "holds tiles of them."
+        ),
     ] = None,
     detections: Annotated[
         Path | None, typer.Option(help="COCO results list to be scored against --truth.")
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="By whose rules; else the recipe's, and coco for files."),
+        typer.Option(
+            help="By whose rules: a name, or a name and options as in "
+            "'{name: tinyperson, limits: [1000]}'; else the recipe's, and coco for files."
+        ),
     ] = None,
     tile: Tile = None,
     overlap: Overlap = None,
+    tiling: Tilings = None,
+    merge: Merge = None,
+    limit: Limit = None,
     scale: Scale = None,
     flip: Mirror = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score a checkpoint on a data set, or detections against annotations."""
-    given = {"tile": tile, "overlap": overlap, "scale": scale, "flip": flip}
-    settings = {key: value for key, value in given.items() if value is not None}
-    if checkpoint and data and not (truth or detections):
+    settings = given(
+        tile=tile_of(tile),
+        overlap=overlap,
+        tiling=tiling and tiling.value,
+        merge=merge and part_of(merge, "--merge"),
+        limit=limit,
+        scale=scale,
+        flip=flip,
+    )
+    rules = protocol and part_of(protocol, "--protocol")
+    if checkpoint and data and not detections:
         from tinyscope.engine.evaluate_model import evaluate_model
 
-        result = evaluate_model(checkpoint, data, split, protocol, **settings)
+        result = evaluate_model(checkpoint, data, split, rules, truth=truth, **settings)
     elif truth and detections and not (checkpoint or data):
         if settings:
             raise SettingsError(
@@ -48,7 +80,7 @@ def evaluate(
             )
         from tinyscope.engine.evaluate import evaluate_files
 
-        result = evaluate_files(truth, detections, protocol or "coco")
+        result = evaluate_files(truth, detections, rules or "coco")
     else:
         raise SettingsError(
             "evaluate: give either a checkpoint and --data, or --truth and --detections"
@@ -57,3 +89,14 @@ def evaluate(
         write_json(result.to_json(), json_file)
     if str(json_file) != "-":
         typer.echo(result.table)
+        if "predict" in result.stamp:
+            typer.echo("\n" + looked(result.stamp))
+
+
+def looked(stamp: Mapping[str, Any]) -> str:
+    """How the images were looked through, in one line to be quoted with the numbers."""
+    settings = dict(stamp["predict"])
+    rule = dict(settings.pop("merge"))
+    options = ", ".join(f"{key} {value}" for key, value in rule.items() if key != "name")
+    shown = [f"{key} {value}" for key, value in settings.items() if value is not None]
+    return f"{stamp['scored']}: {', '.join(shown)}; merged by {rule['name']} ({options})"

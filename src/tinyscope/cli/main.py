@@ -12,6 +12,7 @@ from tinyscope.cli.analyze import app as analyze
 from tinyscope.cli.convert import convert
 from tinyscope.cli.evaluate import evaluate
 from tinyscope.cli.import_checkpoint import import_checkpoint
+from tinyscope.cli.merge import merge
 from tinyscope.cli.predict import predict
 from tinyscope.cli.pretrain import pretrain
 from tinyscope.cli.recipes import recipes
@@ -33,6 +34,7 @@ for _command in (
     pretrain,
     evaluate,
     predict,
+    merge,
     report,
     convert,
     import_checkpoint,

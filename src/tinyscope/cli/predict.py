@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from tinyscope.cli.output import JsonFile, Mirror, Overlap, Scale, Tile, write_json
+from tinyscope.cli.output import (
+    JsonFile,
+    Limit,
+    Merge,
+    Mirror,
+    Overlap,
+    Scale,
+    Tile,
+    Tilings,
+    given,
+    part_of,
+    tile_of,
+    write_json,
+)
 
 
 def predict(
@@ -21,6 +34,9 @@ def predict(
         Path | None,
         typer.Option(help="COCO annotations: paints found green, missed red, false blue."),
     ] = None,
+    tiling: Tilings = None,
+    merge: Merge = None,
+    limit: Limit = None,
     scale: Scale = None,
     flip: Mirror = None,
     score_threshold: Annotated[
@@ -45,19 +61,26 @@ def predict(
     """Find objects in images; writes COCO JSON, CSV and painted pictures."""
     from tinyscope.engine.predict import predict as run
 
-    settings = {"scale": scale, "flip": flip, "score_threshold": score_threshold}
+    settings = given(
+        tiling=tiling and tiling.value,
+        merge=merge and part_of(merge, "--merge"),
+        limit=limit,
+        scale=scale,
+        flip=flip,
+        score_threshold=score_threshold,
+    )
     done = run(
         checkpoint,
         paths,
         out,
-        tile,
+        tile_of(tile),
         overlap,
         truth,
         pictures=pictures,
         show=show,
         enlarge=enlarge,
         keep_going=keep_going,
-        **{key: value for key, value in settings.items() if value is not None},
+        **settings,
     )
     if json_file:
         write_json({**asdict(done), "folder": str(done.folder)}, json_file)

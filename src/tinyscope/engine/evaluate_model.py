@@ -4,19 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load_trained
-from tinyscope.engine.images import check_size, read_ahead
+from tinyscope.engine.find import find_all, find_in_tiles
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.sources import locate_splits
-from tinyscope.errors import DataError
+from tinyscope.errors import DataError, SettingsError
 from tinyscope.evaluation import Result, evaluate, protocol_of
-from tinyscope.formats.tables import Annotations, DetectionTable
+from tinyscope.formats.coco import read_annotations
+from tinyscope.formats.tables import Annotations
 from tinyscope.settings import Recipe
-from tinyscope.types import Detections
 
 
 def evaluate_detector(
@@ -26,6 +25,9 @@ def evaluate_detector(
     protocol: Mapping[str, Any] | str | None = None,
 ) -> Result:
     """Scores a detector on a data set whose labels are its own.
+
+    Tiles of larger images are scored as images of their own: what a seam cuts counts in each of
+    them, so that the figures are not those of the whole images (`evaluate_model` gives these).
 
     Args:
         model: A detector; it comes back in the mode that it was in.
@@ -39,10 +41,12 @@ def evaluate_detector(
     """
     training = model.training
     try:
-        found = find_all(Predictor(model, annotations.names, recipe.predict), annotations)
+        predictor = Predictor(model, annotations.names, recipe.predict)
+        found = find_all(predictor, annotations)
     finally:
         model.train(training)
-    return evaluate(annotations, found, protocol or recipe.evaluate.protocol)
+    result = evaluate(annotations, found, protocol or recipe.evaluate.protocol)
+    return result.stamped(scored=_kind(annotations), predict=predictor.stamp)
 
 
 def evaluate_model(
@@ -50,20 +54,26 @@ def evaluate_model(
     data: str | Path,
     split: str = "val",
     protocol: Mapping[str, Any] | str | None = None,
+    *,
+    truth: str | Path | None = None,
     **settings: Any,
 ) -> Result:
-    """Scores a checkpoint on a data set.
+    """Scores a checkpoint on a data set: images are looked through, tiles merged, numbers made.
 
     Args:
         checkpoint: Such as a run's best.ckpt.
         data: Folder or file of the data set.
         split: Of the data set; "train+val" joins two.
         protocol: Name of a protocol, or its name and options; the recipe's by default.
-        settings: Of prediction, in place of the recipe's: tile, overlap, batch, ...
+        truth: COCO annotations of whole images, where those of `data` are tiles of them: then
+            these tiles are looked at, merged by the rule of the recipe and scored as whole images.
+        settings: Of prediction, in place of the recipe's: tile, overlap, tiling, merge, ...
 
     Raises:
         CheckpointError: The checkpoint cannot be read.
-        DataError: The data set cannot be read, or has a class that the detector does not know.
+        DataError: The data set cannot be read, or has a class that the detector does not know;
+            it holds tiles and there is no `truth`, or whole images and there is, or tiles that
+            do not fit these.
         SettingsError: The protocol or a setting is unknown or wrong.
     """
     given = None if protocol is None else protocol_of(protocol)  # wrong ones before all else
@@ -71,35 +81,43 @@ def evaluate_model(
     rules = given or protocol_of(detector.recipe.evaluate.protocol)
     located = locate_splits(Path(data), split, detector.recipe.data.first_pixel)
     annotations = in_order_of(located, detector.names, str(checkpoint))
-    found = find_all(detector.predictor(**settings), annotations)
+    if located.windows is None:
+        if truth is not None:
+            raise DataError(
+                f"{data}: the images are no tiles, so their own annotations are the truth; leave "
+                f"out {truth}, or name the file of tiles as the data"
+            )
+        predictor = detector.predictor(**settings)
+        found, stamp = find_all(predictor, annotations), predictor.stamp
+    else:
+        if truth is None:
+            raise DataError(
+                f"{data}: the images are tiles of larger ones, which cannot be scored without "
+                "annotations of these; name them as the truth (--truth)"
+            )
+        if settings.get("tile"):
+            raise SettingsError(
+                f"tile: {data} says itself what the tiles are; leave it out, or name the whole "
+                "images as the data"
+            )
+        tiles = annotations
+        annotations = in_order_of(read_annotations(Path(truth)), detector.names, str(checkpoint))
+        predictor = detector.predictor(**settings)
+        found = find_in_tiles(predictor, tiles, annotations)
+        stamp = predictor.stamp | {"tile": f"as {data} says", "overlap": None, "tiling": None}
     result = rules(annotations, found)
-    return result.stamped(checkpoint=str(checkpoint), data=str(data), split=split)
-
-
-def find_all(predictor: Predictor, annotations: Annotations) -> DetectionTable:
-    """What is found in all images of a data set.
-
-    Raises:
-        DataError: An image cannot be read, or is not of the annotated size.
-    """
-    tables = []
-    paths = (annotations.path(i) for i in range(len(annotations)))
-    for position, (path, image) in enumerate(read_ahead(paths)):
-        if isinstance(image, DataError):
-            raise image
-        check_size(path, image, annotations.sizes[position].tolist())
-        tables.append(as_table(predictor(image), position))
-    return DetectionTable.concatenate(tables)
-
-
-def as_table(found: Detections, position: int) -> DetectionTable:
-    """Detections of the image at `position` of a data set, as columns."""
-    return DetectionTable(
-        np.full(len(found), position, dtype=np.int64),
-        found.boxes.numpy().astype(np.float64),
-        found.scores.numpy().astype(np.float64),
-        found.labels.numpy(),
+    return result.stamped(
+        checkpoint=str(checkpoint),
+        data=str(data),
+        split=split,
+        **({} if truth is None else {"truth": str(truth)}),
+        scored="whole images",
+        predict=stamp,
     )
+
+
+def _kind(annotations: Annotations) -> str:
+    return "whole images" if annotations.windows is None else "tiles as images of their own"
 
 
 def in_order_of(annotations: Annotations, names: tuple[str, ...], source: str) -> Annotations:

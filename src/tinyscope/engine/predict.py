@@ -25,6 +25,7 @@ from tinyscope.engine.outputs import open_outputs, picture_paths
 from tinyscope.engine.truth import TruthOfFiles
 from tinyscope.errors import DataError
 from tinyscope.formats.coco import read_annotations
+from tinyscope.settings import Tile
 from tinyscope.types import Detections
 
 JPEG_FROM = 4_000_000
@@ -63,7 +64,7 @@ def predict(
     checkpoint: str | Path | Detector,
     paths: Sequence[str | Path],
     out: str | Path,
-    tile: int | None = None,
+    tile: Tile | None = None,
     overlap: int | None = None,
     truth: str | Path | None = None,
     *,
@@ -83,8 +84,8 @@ def predict(
         checkpoint: Such as a run's best.ckpt; or a detector.
         paths: Images, folders, or patterns such as "a/*.png".
         out: Folder; made where it is missing.
-        tile: Side of the tiles that an image is cut into, pixels; 0 takes the whole at once, None
-            does as the recipe says.
+        tile: Side, or (height, width), of the tiles that an image is cut into, pixels; 0 takes the
+            whole at once, None does as the recipe says.
         overlap: Of neighbouring tiles, pixels; the recipe's by default.
         truth: COCO annotations of the images; results get its ids, pictures show what was found
             (green), missed (red) and false (blue). Detections of classes that it lacks stand in

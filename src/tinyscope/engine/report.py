@@ -13,7 +13,7 @@ from tinyscope.analysis.report import Chart, Report, Table, page
 from tinyscope.data.dropped import size_names
 from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.engine.detector import load_trained
-from tinyscope.engine.evaluate_model import find_all
+from tinyscope.engine.find import find_all
 from tinyscope.engine.logs import Row, read_rows
 from tinyscope.engine.sources import open_annotations
 from tinyscope.errors import DataError

@@ -22,12 +22,18 @@ class TruthOfFiles:
         classes: That the annotations speak of; nothing is known of the detector's other ones.
 
     Raises:
-        DataError: A file is not annotated, or more than one image could be meant.
+        DataError: A file is not annotated, more than one image could be meant, or what is
+            annotated are tiles.
     """
 
     def __init__(
         self, annotations: Annotations, files: Sequence[Path], classes: Sequence[str]
     ) -> None:
+        if annotations.windows is not None:
+            raise DataError(
+                f"{annotations.root}: the annotated images are tiles of the files; name the "
+                "annotations of the whole images"
+            )
         self.annotations = annotations
         self._spoken_of = torch.tensor([name in classes for name in annotations.names])
         by_name: dict[str, list[int]] = defaultdict(list)

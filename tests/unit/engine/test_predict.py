@@ -8,13 +8,14 @@ import pytest
 import torch
 from finder import finder, picture
 from PIL import Image
+from tile_files import edit, write_files
 
 from tinyscope.analysis.pictures import FALSE, FOUND, MISSED
 from tinyscope.engine.evaluate import evaluate_files
 from tinyscope.engine.evaluate_model import evaluate_detector, evaluate_model
 from tinyscope.engine.images import find_images, read_ahead
 from tinyscope.engine.predict import predict
-from tinyscope.errors import CheckpointError, DataError
+from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.formats.coco import read_annotations
 from tinyscope.formats.files import image_files
 
@@ -253,6 +254,85 @@ def test_a_checkpoint_is_scored_by_the_names_of_its_classes(folder, monkeypatch)
     result = evaluate_model("best.ckpt", folder / "truth.json", protocol="coco", tile=40, overlap=9)
     assert result["AP"] == pytest.approx(1.0)
     assert result.stamp["checkpoint"] == "best.ckpt"
+
+
+@pytest.fixture
+def tiled(tmp_path):
+    """Whole images and their tiles, with objects that several tiles show."""
+    scenes = {name: [*rows, (40, 70, 46, 76, 210)] for name, rows in SCENES.items()}
+    (tmp_path / "deep").mkdir()
+    for name, scene in scenes.items():
+        pixels = picture(scene).permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(tmp_path / name)
+    return write_files(tmp_path, scenes)
+
+
+def test_tiles_are_looked_at_merged_and_scored_as_whole_images(tiled, monkeypatch):
+    whole, tiles = tiled
+    monkeypatch.setattr("tinyscope.engine.evaluate_model.load_trained", lambda path: finder())
+    result = evaluate_model("best.ckpt", tiles, protocol="coco", truth=whole)
+    assert result["AP"] == pytest.approx(1.0)
+    assert (result.stamp["images"], result.stamp["detections"]) == (3, 6)
+    assert result.stamp["truth"] == str(whole)
+    assert result.stamp["predict"]["tile"] == f"as {tiles} says"
+    grid = evaluate_model("best.ckpt", whole, protocol="coco", tile=(40, 50), overlap=12)
+    assert grid["AP"] == result["AP"]
+    assert grid.stamp["predict"] == {
+        "tile": (40, 50),
+        "overlap": 12,
+        "tiling": "flush",
+        "scale": 1.0,
+        "flip": False,
+        "merge": {"name": "nms", "iou_threshold": 0.3, "covered": 0.6, "touch": 2.0},
+        "score_threshold": None,
+        "limit": 1500,
+    }
+
+
+def test_a_file_of_tiles_is_read_once_and_in_any_order(tiled, monkeypatch):
+    whole, tiles = tiled
+
+    def shuffle(content):
+        content["images"].sort(key=lambda image: image["id"] % 5)
+
+    edit(tiles, shuffle)
+    read = []
+
+    def counting(paths):
+        read.extend(paths := list(paths))
+        return read_ahead(paths)
+
+    monkeypatch.setattr("tinyscope.engine.find.read_ahead", counting)
+    monkeypatch.setattr("tinyscope.engine.evaluate_model.load_trained", lambda path: finder())
+    result = evaluate_model("best.ckpt", tiles, protocol="coco", truth=whole)
+    assert result["AP"] == pytest.approx(1.0)
+    assert len(read) == 3
+    detector = finder(["odd", "even"])
+    alone = evaluate_detector(detector.model, read_annotations(tiles), detector.recipe, "coco")
+    assert len(read) == 6
+    assert alone.stamp["scored"] == "tiles as images of their own"
+    assert alone.stamp["images"] == 36
+
+
+def test_tiles_and_whole_images_are_not_mistaken_for_each_other(tiled, monkeypatch):
+    whole, tiles = tiled
+    monkeypatch.setattr("tinyscope.engine.evaluate_model.load_trained", lambda path: finder())
+    with pytest.raises(DataError, match=r"tiles\.json: the images are tiles of larger ones"):
+        evaluate_model("best.ckpt", tiles, protocol="coco")
+    with pytest.raises(DataError, match="the images are no tiles, so their own annotations"):
+        evaluate_model("best.ckpt", whole, protocol="coco", truth=whole)
+    with pytest.raises(SettingsError, match="says itself what the tiles are"):
+        evaluate_model("best.ckpt", tiles, protocol="coco", truth=whole, tile=50)
+    with pytest.raises(DataError, match="the annotated images are tiles of the files"):
+        predict(finder(), [whole.parent / "a.png"], whole.parent / "out", truth=tiles)
+
+
+def test_a_tile_beyond_its_image_is_named(tiled):
+    _, tiles = tiled
+    Image.new("RGB", (130, 60)).save(tiles.parent / "a.png")
+    detector = finder(["odd", "even"])
+    with pytest.raises(DataError, match=r"a\.png is 130 x 60 .* tile 4 is said to be its part"):
+        evaluate_detector(detector.model, read_annotations(tiles), detector.recipe, "coco")
 
 
 def test_an_image_of_another_size_than_annotated_is_named(folder):

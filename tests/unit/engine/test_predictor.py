@@ -10,6 +10,7 @@ from tinyscope.engine.detector import Detector, load, pixels
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.settings import load_recipe
+from tinyscope.types import Detections
 
 OBJECTS = [
     (3, 4, 8, 9, 200),
@@ -177,3 +178,90 @@ def test_an_absent_checkpoint_or_recipe_is_named(tmp_path):
         load(tmp_path / "best.ckpt")
     with pytest.raises(SettingsError, match="quick/smal"):
         load("quick/smal")
+
+
+@pytest.mark.parametrize("tiling", ["flush", "runtime", "clipped", "trimmed"])
+@pytest.mark.parametrize("merge", ["nms", "soft_nms", "ownership"])
+def test_oblong_tiles_of_every_tiling_find_what_the_whole_image_holds(tiling, merge):
+    detector = finder(merge={"name": merge}, tiling=tiling)
+    found = detector.predict(picture(OBJECTS), tile=(32, 56), overlap=12, batch=3)
+    assert rows(found) == [tuple(r) for r in EXPECTED]
+    assert {s[2:] for s in detector.model.shapes} >= {(32, 56)}
+
+
+def test_windows_may_be_given_instead_of_a_grid():
+    detector = finder()
+    windows = np.array([[0, 0, 40, 90], [24, 0, 130, 60], [24, 50, 130, 90]])
+    found = detector.predictor()(picture(OBJECTS), windows)
+    assert rows(found) == [tuple(r) for r in EXPECTED]
+    enlarged = detector.predictor(scale=2.0)
+    assert len(enlarged(picture([(40, 30, 80, 60, 255)]), windows)) >= 1
+    assert {tuple(s[2:]) for s in detector.model.shapes[-3:]} == {(184, 80), (120, 216), (80, 216)}
+
+
+class Undecided(torch.nn.Module):
+    """Finds each object twice in a window, once with a lower score, unless it shall decide."""
+
+    strides = (8,)
+
+    def __init__(self):
+        super().__init__()
+        self.model = finder().model
+        self.asked = []
+
+    def forward(self, images):
+        return self.model(images)
+
+    def decode(self, outputs, sizes, score_threshold=None, *, suppress=True):
+        self.asked.append(suppress)
+        found = self.model.decode(outputs, sizes)
+        if suppress:
+            return found
+        return [
+            Detections(
+                torch.cat([f.boxes, f.boxes + 0.5]),
+                torch.cat([f.scores, f.scores / 2]),
+                torch.cat([f.labels, f.labels]),
+            )
+            for f in found
+        ]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("tile", [0, 48])
+def test_one_suppression_over_the_image_does_for_detectors_that_leave_it(tile, flip):
+    model = Undecided()
+    options = {"tile": tile, "overlap": 12, "flip": flip}
+    detector = Detector(model, finder().recipe, ("even", "odd"))
+    rule = {"name": "pooled_nms", "iou_threshold": 0.5}
+    found = detector.predict(picture(OBJECTS), merge={**rule, "undecided": True}, **options)
+    assert rows(found) == [tuple(r) for r in EXPECTED]
+    assert set(model.asked) == {False}
+    detector.predict(picture(OBJECTS), merge=rule, **options)
+    assert model.asked[-1]
+
+
+def test_a_detector_that_cannot_leave_its_decisions_is_named():
+    with pytest.raises(SettingsError, match=r"predict\.merge\.undecided: a Finder decides"):
+        finder().predict(picture([]), merge={"name": "pooled_nms", "undecided": True})
+
+
+def test_the_best_are_kept_and_stand_first_though_the_rule_keeps_the_order_of_the_input():
+    found = finder().predict(
+        picture(OBJECTS), tile=48, overlap=12, merge={"name": "tinybenchmark"}, limit=3
+    )
+    assert [round(s * 255) for s in found.scores.tolist()] == [205, 204, 202]
+
+
+def test_all_detections_are_kept_without_a_limit():
+    many = [(7 * i + 1, 5, 7 * i + 4, 8, 160 + 2 * i) for i in range(18)]
+    detector = finder(limit="null")
+    assert len(detector.predict(picture(many))) == 18
+    assert len(detector.predict(picture(many), limit=4)) == 4
+
+
+def test_overlap_and_shape_of_tiles_are_checked():
+    with pytest.raises(SettingsError, match=r"overlap 40 must be smaller than tile \(64, 40\)"):
+        finder().predict(picture([]), tile=(64, 40), overlap=40)
+    with pytest.raises(SettingsError, match=r"predict\.tiling: got 'flushed'.*did you mean flush"):
+        finder().predict(picture([]), tiling="flushed")
