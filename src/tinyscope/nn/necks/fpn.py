@@ -1,11 +1,15 @@
-"""Feature pyramid: every coarse level is added to the next finer one (arXiv:1612.03144)."""
+"""Feature pyramid: every coarse level is added to the next finer one (arXiv:1612.03144).
+
+With factors for what is added, as Gong et al. 2021, "Effective Fusion Factor in FPN for Tiny Object
+Detection", arXiv:2011.02298, found good where objects are tiny.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,9 +38,13 @@ class FPN(nn.Module):
         norm: Of every convolution; None gives them a bias instead.
         groups: Of group norm.
         upsample: How a coarse level gets the size of the finer one.
+        fusion: What a coarse level is multiplied by when it is added to the next finer one, fine
+            to coarse: the first is for the second level going into the first. Constants that no
+            file of weights holds; `tinyscope analyze fusion` finds them. None: 1 everywhere.
 
     Raises:
-        SettingsError: `finest` is no stride of the backbone, or `coarsest` cannot be reached.
+        SettingsError: `finest` is no stride of the backbone, `coarsest` cannot be reached, or
+            `fusion` has another number of factors than there are additions.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class FPN(nn.Module):
         norm: Norm | None = None,
         groups: PositiveInt = 32,
         upsample: Literal["nearest", "bilinear"] = "nearest",
+        fusion: tuple[PositiveFloat, ...] | None = None,
     ) -> None:
         super().__init__()
         if finest is not None and finest not in in_strides:
@@ -59,7 +68,14 @@ class FPN(nn.Module):
         self._start = 0 if finest is None else list(in_strides).index(finest)
         taking_part = tuple(in_strides[self._start :])
         self.channels = channels
+        self.taking_part = taking_part
         self.strides = out_strides(taking_part, coarsest)
+        self.fusion = (1.0,) * (len(taking_part) - 1) if fusion is None else fusion
+        if len(self.fusion) != len(taking_part) - 1:
+            raise SettingsError(
+                f"fusion {self.fusion}: {len(taking_part)} levels take part, so it must have "
+                f"{len(taking_part) - 1} factors, fine to coarse"
+            )
         self._extra = extra
         self._extra_relu = extra_relu
         self._upsample = upsample
@@ -94,7 +110,8 @@ class FPN(nn.Module):
         levels = levels[self._start :]
         merged = [lateral(x) for lateral, x in zip(self.lateral, levels, strict=True)]
         for i in reversed(range(len(merged) - 1)):
-            merged[i] = merged[i] + self._enlarged(merged[i + 1], merged[i])
+            coarse, factor = self._enlarged(merged[i + 1], merged[i]), self.fusion[i]
+            merged[i] = merged[i] + (coarse if factor == 1 else factor * coarse)
         # Without strict: where the pyramid ends early, the coarse maps have no convolution.
         out = [smooth(x) for smooth, x in zip(self.smooth, merged, strict=False)]
         for i, add in enumerate(self.added):
