@@ -21,6 +21,9 @@ class Anchors:
         offset: Where a cell's anchors are centered, in strides from its upper left corner.
         sides: Sides in pixels, one list per level; replaces `scale` and `octaves`.
         rounded: Half widths and half heights are whole pixels, as those of torchvision's detectors.
+        whole_shapes: Shapes are made of whole pixels at a side of one stride, and only then
+            enlarged to the sides, as Caffe's detectors and those after them did; their anchors
+            stand in the middle of cells (`offset` 0.5).
 
     Raises:
         ValueError: `sides` has another number of levels than the neck.
@@ -38,6 +41,7 @@ class Anchors:
         offset: float = 0.0,
         sides: tuple[tuple[PositiveFloat, ...], ...] | None = None,
         rounded: bool = False,
+        whole_shapes: bool = False,
     ) -> None:
         if sides is None:
             sides = tuple(
@@ -50,9 +54,10 @@ class Anchors:
             raise ValueError(f"every level needs the same number of sides, got {sorted(counts)}")
         self.strides, self.offset = tuple(strides), offset
         self.per_cell = len(ratios) * len(sides[0])
+        shape = _whole_shape if whole_shapes else _shape
         self._cells = tuple(
-            tuple((side / r**0.5, side * r**0.5) for r in ratios for side in level)
-            for level in sides
+            tuple(shape(side, ratio, stride) for ratio in ratios for side in level)
+            for stride, level in zip(strides, sides, strict=True)
         )
         if rounded:
             self._cells = tuple(
@@ -85,6 +90,17 @@ class Points:
     def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors:
         """Priors of levels of `sizes` (cells), fine to coarse."""
         return _grid(tuple(sizes), self.strides, self._cells, self.offset, device)
+
+
+def _shape(side: float, ratio: float, _: int) -> tuple[float, float]:
+    """Width and height of the area `side`**2."""
+    return side / ratio**0.5, side * ratio**0.5
+
+
+def _whole_shape(side: float, ratio: float, stride: int) -> tuple[float, float]:
+    """The same, enlarged from a shape of whole pixels at a side of one stride."""
+    width = round(stride / ratio**0.5)  # of halves the even one, here and in the height
+    return side / stride * width, side / stride * round(width * ratio)
 
 
 Cells = tuple[tuple[tuple[float, float], ...], ...]
