@@ -1,6 +1,7 @@
 """Residual blocks and what they are made of, with the names that torchvision's weights use.
 
-He et al. 2016, arXiv:1512.03385; the stride stands in the 3x3 convolution, not in the 1x1.
+He et al. 2016, arXiv:1512.03385; the stride stands in the 3x3 convolution, as in torchvision's
+weights, or where asked for in the first 1x1, as in the paper and in Caffe's.
 """
 
 from collections.abc import Callable
@@ -111,7 +112,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a shortcut; four times as wide outside as inside."""
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut; four times as wide outside as inside.
+
+    `stride_first`: a stride stands in the first convolution, not in the second.
+    """
 
     expansion = 4
 
@@ -123,23 +127,31 @@ class Bottleneck(nn.Module):
         norm: Norm,
         groups: int,
         halve: Halve | None = None,
+        *,
+        stride_first: bool = False,
     ) -> None:
         super().__init__()
         made = halve(width) if halve and stride == 2 else None
         after = self.expansion * width
-        self.conv1 = nn.Conv2d(before, width, 1, bias=False)
+        inside = 1 if made else stride
+        first, second = (inside, 1) if stride_first else (1, inside)
+        self.conv1 = nn.Conv2d(before, width, 1, first, bias=False)
         self.bn1 = normalization(norm, width, groups)
-        self.conv2 = nn.Conv2d(width, width, 3, 1 if made else stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, second, 1, bias=False)
         self.bn2 = normalization(norm, width, groups)
         self.conv3 = _behind(made, nn.Conv2d(width, after, 1, bias=False))
         self.bn3 = normalization(norm, after, groups)
         self.downsample = shortcut(before, after, stride, norm, groups, halve)
 
     @staticmethod
-    def chain(stride: int, halve: Kernel | None = None) -> tuple[Kernel, ...]:
+    def chain(
+        stride: int, halve: Kernel | None = None, *, stride_first: bool = False
+    ) -> tuple[Kernel, ...]:
         """The kernels of a block, in order; `halve` is that of what takes a stride's place."""
         if halve and stride == 2:
             return Kernel(1, 1), Kernel(3, 1), halve, Kernel(1, 1)
+        if stride_first:
+            return Kernel(1, stride), Kernel(3, 1), Kernel(1, 1)
         return Kernel(1, 1), Kernel(3, stride), Kernel(1, 1)
 
     @property

@@ -18,10 +18,13 @@ def contradictions(config: str, detector: nn.Module, *, blue_first: bool) -> lis
     """
     text = re.sub(r"\s+", "", config)
     found = []
-    if "style='caffe'" in text and any(isinstance(m, Bottleneck) for m in detector.modules()):
+    caffe = "style='caffe'" in text
+    if (caffe or "style='pytorch'" in text) and _stride_first(detector) is (not caffe):
+        theirs, ours = ("first 1x1", "3x3") if caffe else ("3x3", "first 1x1")
         found.append(
-            "style='caffe': the stride stands in the first 1x1 convolution of a block, ours in the "
-            "3x3; the same tensors would give other values"
+            f"style='{'caffe' if caffe else 'pytorch'}': the stride stands in the {theirs} "
+            f"convolution of a block, ours in the {ours}; the same tensors would give other "
+            f"values; set model.backbone.stride_first={str(caffe).lower()}"
         )
     if "to_rgb=False" in text and not blue_first:
         found.append(
@@ -40,3 +43,11 @@ def contradictions(config: str, detector: nn.Module, *, blue_first: bool) -> lis
                 "strides"
             )
     return found
+
+
+def _stride_first(detector: nn.Module) -> bool | None:
+    """Whether bottlenecks halve maps in their first convolution; None where none does."""
+    for block in detector.modules():
+        if isinstance(block, Bottleneck) and (2, 2) in (block.conv1.stride, block.conv2.stride):
+            return block.conv1.stride == (2, 2)
+    return None

@@ -34,6 +34,7 @@ class ResNet(StagedNetwork):
         norm_affine: bool = True,
         frozen_stages: int = -1,
         zero_init_residual: bool = True,
+        stride_first: bool = False,
         weights: Path | None = None,
     ) -> None:
         block, blocks = _DEPTHS[depth]
@@ -52,4 +53,5 @@ class ResNet(StagedNetwork):
             frozen_stages=frozen_stages,
             zero_init_residual=zero_init_residual,
             weights=weights,
+            stride_first=stride_first,
         )

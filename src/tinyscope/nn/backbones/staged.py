@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -64,6 +64,8 @@ class StagedNetwork(nn.Module):
         norm: "batch", or "group", which does not mind small batches.
         groups: Of group norm.
         antialias: What halves maps in place of strides and the maximum; None leaves those.
+        stride_first: Bottlenecks halve maps in their first 1x1 convolution instead of the 3x3; for
+            weights that were trained so, as Caffe's ("caffe style"). Tensors are the same.
         norm_eval: Batch norm uses its running statistics in training too and leaves them as they
             are. Meant for pre-trained weights: without them nothing would be normalized.
         norm_affine: Whether weights and biases of the norms learn.
@@ -74,7 +76,7 @@ class StagedNetwork(nn.Module):
 
     Raises:
         SettingsError: A stage without blocks, a stride that the network does not have, more
-            stages frozen than built.
+            stages frozen than built, or `stride_first` where no bottleneck has a stride.
         CheckpointError: `weights` do not fit.
     """
 
@@ -95,6 +97,7 @@ class StagedNetwork(nn.Module):
         frozen_stages: int,
         zero_init_residual: bool,
         weights: Path | None,
+        stride_first: bool = False,
     ) -> None:
         super().__init__()
         if not blocks or min(blocks) < 1:
@@ -109,6 +112,12 @@ class StagedNetwork(nn.Module):
             raise SettingsError(f"frozen_stages {frozen_stages} must be from -1 to {self._stages}")
         self._norm_eval = norm_eval
 
+        if stride_first and (block != "bottleneck" or antialias):
+            raise SettingsError(
+                "stride_first: only bottlenecks with strides have a first convolution to put them "
+                "in; leave it out with basic blocks and with antialias"
+            )
+        placed: dict[str, Any] = {"stride_first": True} if stride_first else {}
         kind = _KINDS[block]
         channels = [stem_width or width]
         kernel, halve = halving(antialias) if antialias else (None, None)
@@ -123,11 +132,11 @@ class StagedNetwork(nn.Module):
         for i, count in enumerate(blocks[: self._stages]):
             inside, outside = width * 2**i, width * 2**i * kind.expansion
             stride = 2 if i else 2 // stem.stride
-            first = kind(channels[-1], inside, stride, norm, groups, halve)
+            first = kind(channels[-1], inside, stride, norm, groups, halve, **placed)
             others = (kind(outside, inside, 1, norm, groups) for _ in range(count - 1))
             self.add_module(f"layer{i + 1}", nn.Sequential(first, *others))
             channels.append(outside)
-            chain += kind.chain(stride, kernel) + kind.chain(1) * (count - 1)
+            chain += kind.chain(stride, kernel, **placed) + kind.chain(1) * (count - 1)
             chains.append(chain)
         self.channels = tuple(channels[reached.index(s)] for s in self.strides)
         self.convolutions = tuple(chains[reached.index(s)] for s in self.strides)
