@@ -11,7 +11,7 @@ from tinyscope.detectors.matching import match
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
 from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
-from tinyscope.detectors.select import best_pairs, level_spans
+from tinyscope.detectors.select import Rank, best_pairs, level_spans
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.types import Coder, DenseOutputs, Detections, Priors, Size, Target
@@ -32,6 +32,7 @@ class DenseDetector(nn.Module):
         std: Of the images, divided by.
         score_threshold: Class scores at or below are no detections; before the quality.
         candidates: Best (prior, class) pairs per level and image that suppression sees.
+        rank: Whether `candidates` are pairs above the threshold, or priors before it.
         nms: IoU above which the lesser of two detections of a class goes.
         limit: Detections per image.
         ignore_threshold: Background priors of which an ignored region covers more than this
@@ -58,6 +59,7 @@ class DenseDetector(nn.Module):
         std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375),
         score_threshold: Share = 0.05,
         candidates: PositiveInt = 2000,
+        rank: Rank = "pairs",
         nms: Share = 0.5,
         limit: PositiveInt = 1000,
         ignore_threshold: Share = 0.5,
@@ -66,7 +68,7 @@ class DenseDetector(nn.Module):
         self.normalize = Normalize(mean, std)
         self.backbone, self.neck, self.head = backbone, neck, head
         self.priors, self.assigner, self.sampler, self.coder = priors, assigner, sampler, coder
-        self.score_threshold, self.candidates = score_threshold, candidates
+        self.score_threshold, self.candidates, self.rank = score_threshold, candidates, rank
         self.nms, self.limit, self.ignore_threshold = nms, limit, ignore_threshold
 
     def forward(self, images: Tensor) -> DenseOutputs:
@@ -94,7 +96,12 @@ class DenseDetector(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, outputs: DenseOutputs, sizes: Sequence[Size], score_threshold: float | None = None
+        self,
+        outputs: DenseOutputs,
+        sizes: Sequence[Size],
+        score_threshold: float | None = None,
+        *,
+        suppress: bool = True,
     ) -> list[Detections]:
         """Detections of each image, best first.
 
@@ -102,12 +109,15 @@ class DenseDetector(nn.Module):
             outputs: As `forward` returned them.
             sizes: Before padding.
             score_threshold: In place of the detector's own.
+            suppress: Whether duplicates go; else all candidates are returned, in any number, for
+                one suppression over all tiles of an image.
         """
         priors = self._priors(outputs)
         spans = level_spans(priors.levels)
         floor = self.score_threshold if score_threshold is None else score_threshold
         return [
-            self._decode(outputs, i, size, priors, spans, floor) for i, size in enumerate(sizes)
+            self._decode(outputs, i, size, priors, spans, floor, suppress)
+            for i, size in enumerate(sizes)
         ]
 
     def _decode(
@@ -118,6 +128,7 @@ class DenseDetector(nn.Module):
         priors: Priors,
         spans: list[slice],
         floor: float,
+        suppress: bool,
     ) -> Detections:
         quality = None if outputs.quality is None else outputs.quality[image]
         prior, labels, scores = best_pairs(
@@ -126,10 +137,14 @@ class DenseDetector(nn.Module):
             spans,
             threshold=floor,
             limit=self.candidates,
+            rank=self.rank,
         )
         boxes = self.coder.decode(priors[prior], outputs.deltas[image, prior])
         boxes = clip_boxes(boxes, size)
-        kept = nms_per_class(boxes, scores, labels, self.nms, self.limit)
+        if suppress:
+            kept = nms_per_class(boxes, scores, labels, self.nms, self.limit)
+        else:
+            kept = scores.argsort(descending=True, stable=True)
         return Detections(boxes[kept], scores[kept], labels[kept])
 
     def _priors(self, outputs: DenseOutputs) -> Priors:

@@ -33,7 +33,7 @@ class RoiStage(nn.Module):
         add_objects: The objects themselves are proposals too, in training.
         score_threshold: Scores at or below are no detections.
         nms: IoU above which the lesser of two detections of a class goes.
-        limit: Detections per image.
+        limit: Detections per image; None: as many as there are.
         ignore_threshold: Background proposals of which an ignored region covers more than this
             take no part in the loss.
     """
@@ -58,7 +58,7 @@ class RoiStage(nn.Module):
         add_objects: bool = True,
         score_threshold: Share = 0.05,
         nms: Share = 0.5,
-        limit: PositiveInt = 1000,
+        limit: PositiveInt | None = 1000,
         ignore_threshold: Share = 0.5,
     ) -> None:
         super().__init__()

@@ -35,6 +35,9 @@ class FcosHead(nn.Module):
             object (weights the box loss too), or "iou" of the predicted box with its object.
         box_weight: Of the box loss.
         box_bias: Deltas that every point starts with; strides, for a distance coder.
+        center_floor: A point counts as at least so many strides away from each side of its
+            object, so that one outside of it, as `nearest` of the center assigner allows, has a
+            weight too. 0 is the published rule.
     """
 
     def __init__(
@@ -52,10 +55,12 @@ class FcosHead(nn.Module):
         quality: Literal["center", "iou"] = "center",
         box_weight: NonNegativeFloat = 1.0,
         box_bias: float = 1.0,
+        center_floor: NonNegativeFloat = 0.01,
     ) -> None:
         super().__init__()
         self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
         self.box_loss, self.quality_target = box_loss, quality
+        self.center_floor = center_floor
         self.classes = classes
         self.classification_tower = Tower(channels, depth, norm, len(strides))
         self.box_tower = Tower(channels, depth, norm, len(strides))
@@ -104,20 +109,26 @@ class FcosHead(nn.Module):
     ) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
         """Target of the quality logit and weight of the box loss, per positive."""
         if self.quality_target == "center":
-            target = centerness(priors, boxes)
+            target = centerness(priors, boxes, self.center_floor)
             return target, target
         iou = paired_overlaps(predicted, boxes)
         return iou, torch.ones_like(iou)
 
 
-def centerness(priors: Priors, boxes: Float[Tensor, "m 4"]) -> Float[Tensor, "m"]:
+def centerness(
+    priors: Priors, boxes: Float[Tensor, "m 4"], floor: float = 0.01
+) -> Float[Tensor, "m"]:
     """How central each prior lies in its box: 1 in the middle, falling to 0 at the sides.
 
-    Distances count in strides and at least 0.01, so that a point outside its box has a value too.
+    Distances count in strides and at least `floor`, so that a point outside its box has a value
+    too, unless `floor` is 0.
     """
     centers = priors.centers
     distances = torch.cat([centers - boxes[:, :2], boxes[:, 2:] - centers], dim=1)
     distances = distances / priors.strides[:, None]
     across, down = distances[:, 0::2], distances[:, 1::2]
-    ratios = [d.amin(dim=1).clamp(min=0.01) / d.amax(dim=1).clamp(min=0.01) for d in (across, down)]
+    ratios = [
+        d.amin(dim=1).clamp(min=floor) / d.amax(dim=1).clamp(min=max(floor, 1e-6))
+        for d in (across, down)
+    ]
     return (ratios[0] * ratios[1]).sqrt()
