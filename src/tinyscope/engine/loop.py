@@ -109,6 +109,7 @@ class Loop:
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             decay_norm_and_bias=settings.decay_norm_and_bias,
+            bias_learning_rate_factor=settings.bias_rate_factor,
             fused=precision != "16",  # fused kernels unscale gradients themselves: no clipping
         )
         average = WeightAverage(model, settings.ema) if settings.ema else None

@@ -1,7 +1,8 @@
 """Trains a detector on a data set: opens what the recipe names and lets the loop run."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
+from tinyscope.engine.start import start_from
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
 from tinyscope.formats.atomic import write_text_atomically
@@ -59,8 +61,11 @@ def train(
     training_set = open_training_set(chosen.data, annotations, chosen.train.seed)
     torch.manual_seed(chosen.train.seed)
     detector = build(chosen.model, len(annotations.names))
+    start: Iterable[str] = ()
+    if chosen.train.start is not None and at.checkpoint is None:
+        start = (str(start_from(detector, Path(chosen.train.start))),)
     plan = _plan(chosen, training_set, detector, _score(chosen, validation, folder))
-    about = _about(annotations, validation, detector)
+    about = chain(_about(annotations, validation, detector), start)
     return carry_out(at, detector, plan, chosen.to_yaml(), about)
 
 
@@ -74,6 +79,7 @@ def _about(
         f"{len(train)} images with {objects} objects of {len(train.names)} classes "
         f"({', '.join(train.names)}); {parameters / 1e6:.2f} million parameters"
     )
+    yield from train.notes
     if not objects:
         yield "warning: there are no objects to learn from"
     if validation is None:

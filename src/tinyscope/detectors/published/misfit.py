@@ -62,7 +62,7 @@ def refuse_misfit(
 def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_rows: bool) -> str:
     """What the misfit looks like, and what to do about it."""
     differing = {n for n, value in found.values.items() if value.shape != own[n].shape}
-    if differing and all(_of_classes(name) for name in differing):
+    if differing and all(depends_on_classes(name) for name in differing):
         said = [
             _class_count(found, own, model, background_rows),
             _boxes_per_class(found, own, model),
@@ -79,7 +79,8 @@ def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_ro
     return "; choose the recipe of its network, or change settings of this one"
 
 
-def _of_classes(name: str) -> bool:
+def depends_on_classes(name: str) -> bool:
+    """Whether a detector's tensor has rows for its classes, by the tensor's name."""
     return "head.classification." in name or name.startswith("roi.head.box.")
 
 

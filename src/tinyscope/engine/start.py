@@ -1,0 +1,64 @@
+"""The weights of a trained detector as the beginning of another training (fine-tuning)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tinyscope.detectors.published.misfit import depends_on_classes
+from tinyscope.engine.checkpoint import load_checkpoint
+from tinyscope.errors import CheckpointError
+
+SHOWN = 4
+"""Tensors that a message lists."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a training begins with: how many tensors are the file's, and which stay fresh."""
+
+    file: Path
+    taken: int
+    fresh: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"starts from {self.file}: {self.taken} tensors"
+        if self.fresh:
+            text += f"; fresh, as there are other classes: {', '.join(self.fresh)}"
+        return text
+
+
+def start_from(detector: nn.Module, file: Path) -> Started:
+    """Copies the weights of a checkpoint of ours into a detector of the same parts.
+
+    Tensors that have rows for the classes stay as they are where their number differs.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is of another network; nothing was copied.
+    """
+    weights = load_checkpoint(file).weights
+    own = detector.state_dict()
+    fresh = tuple(
+        name
+        for name, tensor in own.items()
+        if name in weights and weights[name].shape != tensor.shape and depends_on_classes(name)
+    )
+    differing = [
+        name
+        for name in {**own, **weights}
+        if name not in fresh
+        and (name not in own or name not in weights or own[name].shape != weights[name].shape)
+    ]
+    if differing:
+        more = f", and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        raise CheckpointError(
+            f"train.start: {file} is of another network; its tensors differ in "
+            f"{', '.join(differing[:SHOWN])}{more}; name a checkpoint that was trained with the "
+            "same model, or only its backbone in model.backbone.weights"
+        )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if name not in fresh:
+                tensor.copy_(weights[name])
+    return Started(file, len(own) - len(fresh), fresh)

@@ -1,0 +1,78 @@
+"""A training that begins with the weights of another one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tinyscope.catalog import plain
+from tinyscope.detectors.build import build
+from tinyscope.engine.checkpoint import Checkpoint, save_checkpoint
+from tinyscope.engine.start import start_from
+from tinyscope.errors import CheckpointError
+from tinyscope.settings import load_recipe
+
+NARROW = ["model.backbone={name: resnet, depth: 18, width: 8}", "model.neck.channels=8"]
+NARROW += ["model.roi.head.width=8"]
+
+
+def detector(classes: int, *more: str, recipe: str = "quick/faster_rcnn") -> torch.nn.Module:
+    narrow = NARROW if recipe == "quick/faster_rcnn" else NARROW[:2]
+    return build(load_recipe(recipe, [*narrow, *more]).model, classes)
+
+
+def saved(folder: Path, classes: int, average: bool = False) -> tuple[Path, torch.nn.Module]:
+    """A checkpoint and the detector whose weights predict."""
+    trained, other = detector(classes), detector(classes)
+    recipe = plain(load_recipe("quick/faster_rcnn", NARROW).model_dump())
+    names = tuple(f"class {i}" for i in range(classes))
+    averaged = trained.state_dict() if average else {}
+    model = other.state_dict() if average else trained.state_dict()
+    file = folder / "pre.ckpt"
+    save_checkpoint(Checkpoint(model, recipe, names, average=averaged), file)
+    return file, trained
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_a_detector_of_the_same_classes_takes_everything(tmp_path, average):
+    file, trained = saved(tmp_path, 2, average)
+    fresh = detector(2)
+    started = start_from(fresh, file)
+    assert started.fresh == ()
+    assert all(torch.equal(v, trained.state_dict()[k]) for k, v in fresh.state_dict().items())
+    assert str(started) == f"starts from {file}: {started.taken} tensors"
+
+
+def test_what_depends_on_the_classes_stays_fresh(tmp_path):
+    file, trained = saved(tmp_path, 80)
+    fresh = detector(1)
+    before = {name: value.clone() for name, value in fresh.state_dict().items()}
+    started = start_from(fresh, file)
+    parts = ("roi.head.classification.", "roi.head.box.")
+    assert set(started.fresh) == {n for n in before if n.startswith(parts)}
+    for name, value in fresh.state_dict().items():
+        source = before if name in started.fresh else trained.state_dict()
+        assert torch.equal(value, source[name]), name
+    assert "roi.head.classification.weight" in str(started)
+
+
+@pytest.mark.parametrize(
+    ("more", "recipe"),
+    [
+        (["model.neck.channels=16"], "quick/faster_rcnn"),
+        (["model.rpn.priors.octaves=2"], "quick/faster_rcnn"),
+        ([], "quick/retinanet"),
+    ],
+)
+def test_another_network_is_refused_and_left_alone(tmp_path, more, recipe):
+    file, _ = saved(tmp_path, 2)
+    other = detector(2, *more, recipe=recipe)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"^train\.start: .* is of another network; its tens"):
+        start_from(other, file)
+    assert all(torch.equal(v, before[k]) for k, v in other.state_dict().items())
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        start_from(detector(1), tmp_path / "absent.ckpt")
