@@ -1,6 +1,7 @@
 """`tinyscope analyze`: why the numbers are what they are.
 
-`analyze model` says what a model costs, `analyze sizes` how large objects are.
+`analyze model` says what a model costs, `analyze sizes` how large objects are, `analyze fusion` how
+much the levels of a pyramid should take of each other.
 """
 
 import re
@@ -162,3 +163,27 @@ def sizes(
         typer.echo(report.table)
         if out:
             typer.echo(f"\npicture, histogram -> {out / PICTURE}, {out / HISTOGRAM}")
+
+
+@app.command()
+def fusion(
+    recipe: Annotated[str, typer.Argument(help="A recipe with anchors, or a YAML file.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set, where the recipe names none.")
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="YAML file to write: the recipe with the factors in it.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Find how much of a coarse level the pyramid should add to the next finer one (S-alpha)."""
+    from tinyscope.engine.analyze_fusion import analyze_fusion
+
+    report = analyze_fusion(recipe, data, overrides=overrides or (), out=out)
+    if json_file:
+        write_json(report.to_json(), json_file)
+    if str(json_file) != "-":
+        typer.echo(report.table)
+        if out:
+            typer.echo(f"\nrecipe -> {out}")
