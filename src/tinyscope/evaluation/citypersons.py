@@ -12,7 +12,7 @@ from tinyscope.evaluation.miss_rate import (
     LIMIT,
     Case,
     Setup,
-    crowds_as_objects,
+    flagged,
     miss_rates,
     setup_cells,
     stated_or,
@@ -65,14 +65,12 @@ class CityPersonsProtocol:
             thresholds=self.thresholds,
             sizes=setups,
             limits=(LIMIT,),
-            stamp=make_stamp(
-                "citypersons", asdict(self), truth, found, crowds_as_objects(truth, truth.ignore)
-            ),
+            stamp=make_stamp("citypersons", asdict(self), truth, found, flagged(truth)),
         )
         return replace(result, extra=rates.named, appendix=rates.table)
 
     def _case(self, truth: Annotations, found: DetectionTable) -> Case:
-        ignored = crowds_as_objects(truth, truth.ignore)
+        ignored = flagged(truth)
         objects = order_objects(truth, ignored=ignored, regions=ignored)
         ranked = rank_detections(found, truth, LIMIT)
         source, heights = objects.source, widths_and_heights(objects.boxes)[:, 1]

@@ -190,13 +190,13 @@ def miss_rates(
     return MissRates(thresholds, tuple(setups), rates)
 
 
-def crowds_as_objects(truth: Annotations, ignored: Bool[ndarray, "n"]) -> Bool[ndarray, "n"]:
-    """`ignored` without crowds that the file does not flag `ignore` too.
+def flagged(truth: Annotations) -> Bool[ndarray, "n"]:
+    """The rows that the file flags `ignore`; crowds are not, unless it flags them too.
 
     The published code of miss rates looks at that flag alone.
     """
-    flagged = truth.marks.get(IGNORED_CROWD, np.zeros_like(truth.crowd))
-    return np.where(truth.crowd, flagged, ignored)
+    both = truth.marks.get(IGNORED_CROWD, np.zeros_like(truth.crowd))
+    return np.where(truth.crowd, both, truth.ignore)
 
 
 def stated_or(

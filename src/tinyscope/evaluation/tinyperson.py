@@ -19,7 +19,7 @@ from tinyscope.evaluation.miss_rate import (
     LIMIT,
     Case,
     Setup,
-    crowds_as_objects,
+    flagged,
     miss_rates,
     setup_cells,
     stated_or,
@@ -143,16 +143,21 @@ class TinyPersonProtocol:
         recalls = dict(_recalls(result))
         if not self.miss_rates:
             return replace(result, extra=recalls, appendix="")
-        case = prepared.case(truth, crowds_as_objects(truth, self.ignored(truth)))
+        case = prepared.case(truth, self._with_uncertain(truth, flagged(truth)))
         curves = setup_cells(case, MISS_RATE_SETUPS, self.thresholds, covered=True)
         rates = miss_rates(curves, self.thresholds, tuple(MISS_RATE_SETUPS), len(truth))
         return replace(result, extra=recalls | rates.named, appendix=rates.table)
 
     def ignored(self, truth: Annotations) -> Bool[ndarray, "n"]:
         """The rows of `truth` that count neither for nor against."""
+        return self._with_uncertain(truth, truth.ignore)
+
+    def _with_uncertain(
+        self, truth: Annotations, ignored: Bool[ndarray, "n"]
+    ) -> Bool[ndarray, "n"]:
         if self.uncertain == "object" or "uncertain" not in truth.marks:
-            return truth.ignore
-        return np.logical_or(truth.ignore, truth.marks["uncertain"])
+            return ignored
+        return np.logical_or(ignored, truth.marks["uncertain"])
 
     def prepare(self, truth: Annotations, found: DetectionTable) -> "Prepared":
         """Objects and detections in order, their pairs, and how to match them."""
