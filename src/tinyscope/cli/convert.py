@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyscope.cli.output import JsonFile, write_json
+from tinyscope.cli.output import JsonFile, TilingName, tile_of, write_json
 
 
 class Layout(StrEnum):
@@ -46,11 +46,34 @@ def convert(
         bool,
         typer.Option("--inclusive/--exclusive", help="Whether VOC boxes hold their last pixel."),
     ] = False,
+    tiling: Annotated[
+        TilingName | None,
+        typer.Option(
+            help="List the images as tiles that end so at their border, as the tile files of "
+            "TinyPerson do; the images themselves are not cut."
+        ),
+    ] = None,
+    tile: Annotated[
+        str, typer.Option(metavar="SIDE|WIDTHxHEIGHT", help="Size of such a tile, pixels.")
+    ] = "640x512",
+    overlap: Annotated[int, typer.Option(min=0, help="Of neighbouring tiles, pixels.")] = 50,
+    min_visible: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of its area from which a tile keeps a cut object; else the published one.",
+        ),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Write a data set in another layout, and say what that one cannot hold."""
+    from tinyscope.engine.convert import TileCut
     from tinyscope.engine.convert import convert as run
 
+    sides = tile_of(tile) or 0
+    size = (sides, sides) if isinstance(sides, int) else sides
+    cut = None if tiling is None else TileCut(tiling.value, size, overlap, min_visible)
     done = run(
         source,
         target,
@@ -59,6 +82,7 @@ def convert(
         images=images.value,
         one_based=one_based,
         inclusive=inclusive,
+        tiles=cut,
     )
     if json_file:
         counts = {split: asdict(n) for split, n in done.splits.items()}

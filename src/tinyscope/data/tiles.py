@@ -26,7 +26,8 @@ def tiled(
     """The tiles of all images, with what they show; images and annotations count from 0.
 
     Boxes are those of `tinyscope.tiling.seen`. With `clipped`, `areas` stay those of the whole
-    boxes, as published; else they are of the parts, and `measures["size"]` are their roots.
+    boxes, as published; else they are of the parts, and `measures["size"]` are their roots. How
+    many boxes no tile shows is noted.
 
     Args:
         annotations: Whole images, of known sizes.
@@ -56,6 +57,8 @@ def tiled(
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     areas = kept.areas if rule == "clipped" else sides.prod(axis=1)
     sizes = {} if rule == "clipped" else {"size": np.sqrt(areas)}
+    if unseen := len(annotations.boxes) - len(np.unique(found.rows)):
+        kept = kept.noted(f"{unseen} boxes are in no tile")
     return replace(
         kept,
         image_ids=np.arange(len(windows)),
