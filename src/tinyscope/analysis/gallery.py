@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tinyscope.analysis.outcomes import Outcomes
 from tinyscope.analysis.pictures import FALSE, FOUND, IGNORED, MISSED, Layer, paint
-from tinyscope.data.images import read_image
+from tinyscope.data.images import ImageCache
+from tinyscope.data.pixels import pixels
 from tinyscope.formats.tables import Annotations, DetectionTable
 
 VIEW = 48
@@ -75,13 +76,13 @@ class _Painter:
 
     def __init__(self, truth: Annotations, detections: DetectionTable, outcomes: Outcomes) -> None:
         self.truth, self.detections, self.outcomes = truth, detections, outcomes
-        self._position = -1
+        self._position, self._read = -1, ImageCache()
         self._image = torch.zeros(3, 1, 1, dtype=torch.uint8)
 
     def __call__(self, image: int, box: Float64[ndarray, "4"]) -> str:
         """The view of `box` in the image at a position, as a data address."""
         if image != self._position:
-            self._position, self._image = image, read_image(self.truth.path(image))
+            self._position, self._image = image, pixels(self.truth, image, self._read)
         height, width = self._image.shape[-2:]
         side = max(VIEW, int(np.ceil(2 * (box[2:] - box[:2]).max())))
         wanted = np.floor((box[:2] + box[2:] - side) / 2).astype(int)

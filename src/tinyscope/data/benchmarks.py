@@ -1,4 +1,4 @@
-"""Data sets of benchmarks in their published layouts; docs/benchmark_data.md describes them.
+"""Data sets of benchmarks in their published layouts; docs/datasets/ describes them.
 
 Without a `path`, the folder given with `--data` is meant.
 """
@@ -51,23 +51,15 @@ def tinyperson(
     """
     version = tinyperson_format.Version(tiles, erased, dense, task)
     if annotations is None:
-        folder = _given(path, "tinyperson")
-        found = tinyperson_format.find(folder, split, version)
-        if found is None:
-            name = tinyperson_format.published_split(split)
-            looked_for = ", ".join(file.format(split=name) for file in version.files)
-            raise DataError(
-                f"TinyPerson: no annotations of split {name} in {folder}; looked for {looked_for}; "
-                "give the folder tiny_set, or name the file with the option annotations"
-            )
-        file, place = found
+        annotations, place = tinyperson_format.located(_given(path, "tinyperson"), split, version)
+        images = images or place
     else:
-        file, place = annotations, tinyperson_format.images_of(annotations)
-    read = tinyperson_format.read_annotations(file, images or place, task=task, dense=dense)
+        images = images or tinyperson_format.images_of(annotations)
+    read = tinyperson_format.read_annotations(annotations, images, task=task, dense=dense)
     if tiles and read.windows is None:
         raise DataError(
-            f"{file}: tiles are asked for, but its images have no corner; take a file of tiles, or "
-            "let data.windows cut the whole images"
+            f"{annotations}: tiles are asked for, but its images have no corner; take a file of "
+            "tiles, or let data.windows cut the whole images"
         )
     none = np.zeros_like(read.ignore)
     flagged = read.ignore & ~read.crowd

@@ -1,5 +1,6 @@
 """A sample seen through a window, and what becomes of the objects that its border cuts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,13 @@ Frame = tuple[int, int, int, int]
 
 Cut = Literal["clip", "ignore", "keep", "flush", "clipped"]
 
-MIN_VISIBLE: dict[Cut, float] = {"clip": 0.5, "ignore": 0.5, "keep": 0.5, **PUBLISHED}
+MIN_VISIBLE: Mapping[Cut, float] = {
+    "clip": 0.5,
+    "ignore": 0.5,
+    "keep": 0.5,
+    "flush": PUBLISHED["flush"],
+    "clipped": PUBLISHED["clipped"],
+}
 """Share of its area from which an object that a window cuts stays an object."""
 
 WHOLE = 0.99

@@ -247,7 +247,7 @@ def _annotation_texts(a: Annotations, booleans: bool) -> Iterator[str]:
     categories = np.array(a.category_ids, dtype=np.int64)
     for start in range(0, len(a.boxes), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        columns = (
+        columns: tuple[NDArray[Any], ...] = (
             a.annotation_ids[rows],
             images[rows],
             categories[a.labels[rows]],

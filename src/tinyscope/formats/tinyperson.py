@@ -90,6 +90,23 @@ def find(folder: Path, split: str, version: Version | None = None) -> tuple[Path
     return None if found is None else (found, folder / version.images(name))
 
 
+def located(folder: Path, split: str, version: Version) -> tuple[Path, Path]:
+    """What `find` finds.
+
+    Raises:
+        DataError: There is none; the message lists what was looked for.
+    """
+    found = find(folder, split, version)
+    if found is None:
+        name = published_split(split)
+        looked_for = ", ".join(file.format(split=name) for file in version.files)
+        raise DataError(
+            f"TinyPerson: no annotations of split {name} in {folder}; looked for {looked_for}; "
+            "give the folder tiny_set, or name the file with the option annotations"
+        )
+    return found
+
+
 def images_of(file: Path) -> Path | None:
     """The folder of the images that a published file speaks of, by its name and place."""
     if not file.name.startswith("tiny_set_"):
