@@ -6,7 +6,7 @@ they cover; and in that objects of other sizes are such rows too (Yu et al. 2020
 arXiv:1912.10664, and the evaluators published with it and its successors).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
+from tinyscope.errors import DataError
 from tinyscope.evaluation.cover import GreedyThenCovered, covering
 from tinyscope.evaluation.miss_rate import (
     LIMIT,
@@ -140,13 +141,15 @@ class TinyPersonProtocol:
             thresholds=self.thresholds, sizes=tuple(self.sides), limits=limits,
             stamp=stamp | dropped,
         )  # fmt: skip
+        note = [_dropped_text(dropped)] if dropped else []
         recalls = dict(_recalls(result))
         if not self.miss_rates:
-            return replace(result, extra=recalls, appendix="")
+            return replace(result, extra=recalls, appendix="\n\n".join(note))
         case = prepared.case(truth, self._with_uncertain(truth, flagged(truth)))
         curves = setup_cells(case, MISS_RATE_SETUPS, self.thresholds, covered=True)
         rates = miss_rates(curves, self.thresholds, tuple(MISS_RATE_SETUPS), len(truth))
-        return replace(result, extra=recalls | rates.named, appendix=rates.table)
+        appendix = "\n\n".join([rates.table, *note])
+        return replace(result, extra=recalls | rates.named, appendix=appendix)
 
     def ignored(self, truth: Annotations) -> Bool[ndarray, "n"]:
         """The rows of `truth` that count neither for nor against."""
@@ -157,7 +160,8 @@ class TinyPersonProtocol:
     ) -> Bool[ndarray, "n"]:
         if self.uncertain == "object" or "uncertain" not in truth.marks:
             return ignored
-        return np.logical_or(ignored, truth.marks["uncertain"])
+        marked: ndarray = ignored | truth.marks["uncertain"]
+        return marked
 
     def prepare(self, truth: Annotations, found: DetectionTable) -> "Prepared":
         """Objects and detections in order, their pairs, and how to match them."""
@@ -218,9 +222,18 @@ class Prepared:
 def without_dense_images(
     truth: Annotations, found: DetectionTable
 ) -> tuple[Annotations, DetectionTable, dict[str, int]]:
-    """Both without the images that have rows marked `in_dense_image`; how many those were."""
+    """Both without the images that have rows marked `in_dense_image`; how many those were.
+
+    Raises:
+        DataError: No image is left.
+    """
     marked = truth.marks.get("in_dense_image", np.zeros(len(truth.boxes), dtype=np.bool_))
     kept = np.bincount(truth.images[marked], minlength=len(truth)) == 0
+    if not kept.any():
+        raise DataError(
+            f"{truth.root}: all {len(truth)} images are marked in_dense_image; "
+            "score them with dense_images: score"
+        )
     inside = kept[found.images]
     position = np.cumsum(kept) - 1
     remaining = found[inside]
@@ -228,6 +241,13 @@ def without_dense_images(
         truth.take(np.flatnonzero(kept)),
         replace(remaining, images=position[remaining.images]),
         {"dense_images": int((~kept).sum()), "detections_in_dense_images": int((~inside).sum())},
+    )
+
+
+def _dropped_text(dropped: Mapping[str, int]) -> str:
+    return (
+        f"left out: {dropped['dense_images']} dense images and "
+        f"{dropped['detections_in_dense_images']} detections in them"
     )
 
 

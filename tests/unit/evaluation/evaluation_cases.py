@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyscope.formats.coco import MARKS
 from tinyscope.formats.tables import Annotations, DetectionTable
 
 
@@ -15,7 +16,10 @@ def truth_of(
     names: Sequence[str] = ("boat",),
     **columns: Any,
 ) -> Annotations:
-    """Rows of (image, label, x1 y1 x2 y2); columns such as `crowd` in the order of the rows."""
+    """Rows of (image, label, x1 y1 x2 y2); columns such as `crowd` in the order of the rows.
+
+    Columns that are no fields of `Annotations` are marks.
+    """
     order = sorted(range(len(rows)), key=lambda i: rows[i][0])
     image = np.array([rows[i][0] for i in order], dtype=np.int64)
     boxes = np.array([rows[i][2] for i in order], dtype=np.float64).reshape(-1, 4)
@@ -35,7 +39,8 @@ def truth_of(
         areas=given.get("areas", (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)),
         ignore=given.get("ignore", none) | crowd,
         crowd=crowd,
-        annotation_ids=np.arange(len(rows), dtype=np.int64) + 1,
+        annotation_ids=given.get("ids", np.arange(len(rows), dtype=np.int64) + 1),
+        marks={key: given[key] for key in MARKS if key in given},
     )
 
 
