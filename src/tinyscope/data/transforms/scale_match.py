@@ -19,13 +19,10 @@ from tinyscope.data.scale_match.factor import (
     keep_ratio_size,
 )
 from tinyscope.data.scale_match.histogram import BINS, SizeHistogram
-from tinyscope.data.scale_match.sampling import Draw, SizeMap, monotone_map
-from tinyscope.data.scale_match.sizes import object_sizes, read_histogram, read_sizes
-from tinyscope.errors import SettingsError
+from tinyscope.data.scale_match.sampling import Draw, SizeMap
+from tinyscope.data.scale_match.wanted import Match, wanted_sizes
 from tinyscope.formats.tables import Annotations
 from tinyscope.types import Dropped, Sample, Size, Target
-
-Match = Literal["scale", "monotone"]
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,7 @@ def scale_match(
         target: Whose sizes are wanted: a COCO file, a data set's folder, or a histogram's file.
         match: `scale` draws the wanted size anew each time an image is shown; `monotone` maps the
             image's own size to the one of equal rank.
-        source: Of `monotone`, the set whose sizes are ranked; else the one that is trained on.
-        split: Of folders.
-        bins, tails, logarithmic: Of the histogram, see `size_histogram`.
+        source, split, bins, tails, logarithmic: See `wanted_sizes`.
         scale_range, default_scale, outside, inclusive: See `FactorRule`.
         small, keep_ratio, antialias: See `ScaleMatch`.
         annotations: What is trained on.
@@ -108,15 +103,15 @@ def scale_match(
 
     Source: Yu et al. 2020, arXiv:1912.10664.
     """
-    rule = FactorRule(*scale_range, default_scale, outside, inclusive)
-    histogram = read_histogram(target, split, bins=bins, tails=tails, logarithmic=logarithmic)
-    sizes: SizeHistogram | SizeMap = histogram
-    if match == "monotone":
-        if source is not None:
-            own = read_sizes(source, split)
-        elif annotations is not None:
-            own = object_sizes(annotations)
-        else:
-            raise SettingsError("source: must be given, monotone ranks the sizes of a data set")
-        sizes = monotone_map(own, histogram)
+    rule = FactorRule(*scale_range, default_scale, outside, inclusive)  # refuses before reading
+    sizes = wanted_sizes(
+        target,
+        match,
+        source=source,
+        split=split,
+        bins=bins,
+        tails=tails,
+        logarithmic=logarithmic,
+        annotations=annotations,
+    )
     return ScaleMatch(sizes, rule, small, keep_ratio, antialias)
