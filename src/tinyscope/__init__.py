@@ -7,8 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinyscope.analysis.fusion import FusionReport
     from tinyscope.analysis.model_report import ModelReport
     from tinyscope.analysis.size_report import SizeReport
+    from tinyscope.engine.analyze_fusion import analyze_fusion
     from tinyscope.engine.analyze_model import analyze_model
     from tinyscope.engine.analyze_sizes import analyze_sizes
     from tinyscope.engine.convert import convert
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
+    "FusionReport": "tinyscope.analysis.fusion:FusionReport",
     "Imported": "tinyscope.engine.import_checkpoint:Imported",
     "Merged": "tinyscope.engine.merge:Merged",
     "ModelReport": "tinyscope.analysis.model_report:ModelReport",
@@ -42,6 +45,7 @@ _HOME = {
     "SizeReport": "tinyscope.analysis.size_report:SizeReport",
     "Target": "tinyscope.types:Target",
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
+    "analyze_fusion": "tinyscope.engine.analyze_fusion:analyze_fusion",
     "analyze_model": "tinyscope.engine.analyze_model:analyze_model",
     "analyze_sizes": "tinyscope.engine.analyze_sizes:analyze_sizes",
     "convert": "tinyscope.engine.convert:convert",
@@ -60,6 +64,7 @@ _HOME = {
 __all__ = [
     "Detections",
     "Detector",
+    "FusionReport",
     "Imported",
     "Merged",
     "ModelReport",
@@ -71,6 +76,7 @@ __all__ = [
     "SizeReport",
     "Target",
     "TinyscopeError",
+    "analyze_fusion",
     "analyze_model",
     "analyze_sizes",
     "convert",
