@@ -163,7 +163,8 @@ class FcosCase:
 
     def by_image(self, name: str, level: int) -> Tensor:
         """A stored (images * points, ...) tensor of a level as (images, points, ...)."""
-        return self.stored[f"{name}{level}"].unflatten(0, (self.images, -1))
+        rows = self.stored[f"{name}{level}"]
+        return rows.reshape(self.images, -1, *rows.shape[1:])
 
     def assert_points_equal(self) -> None:
         for level in range(len(self.strides)):
@@ -217,7 +218,7 @@ class FcosCase:
     def assert_losses_equal(self) -> None:
         names = {"loss_cls": "classification", "loss_bbox": "box", "loss_centerness": "quality"}
         everything = self.losses(range(self.images))
-        torch.stack(list(everything.values())).sum().backward()
+        torch.autograd.backward(torch.stack(list(everything.values())).sum())
         for theirs, ours in names.items():
             expected = self.said["loss_both_images"][theirs]
             assert everything[ours].item() == pytest.approx(expected, rel=1e-4)

@@ -42,13 +42,12 @@ def best_anchors_per_level(
     Returns:
         Counts (levels,), fine to coarse.
     """
-    best = [torch.zeros(0, dtype=torch.int64)]
+    best = torch.zeros(len(priors), dtype=torch.bool)
     for part in torch.split(boxes, max(1, PAIRS // max(1, len(priors)))):
         if len(part) and len(priors):
             most, row = overlaps(part, priors.boxes).max(dim=1)
-            best.append(row[most > 0])
-    chosen = torch.cat(best).unique()
-    return torch.bincount(priors.levels[chosen], minlength=levels)
+            best[row[most > 0]] = True
+    return torch.bincount(priors.levels[best], minlength=levels)
 
 
 def fusion_factors(

@@ -20,7 +20,7 @@ from tinyscope.types import Size
 _SHOWN = 4
 _STAGED = ("resnet", "bottom_heavy")
 _BRANCHED = ("hrnet", "bottom_heavy_hrnet")
-_OF_WEIGHTS = ("weights", "frozen_stages", "norm_eval", "norm_affine")
+_OF_WEIGHTS = ("weights", "frozen_stages", "norm_eval", "norm_affine", "stride_first")
 """Options that suit pre-trained weights, which what is suggested does not have yet."""
 _MOST = 4
 """Times the backbone's own cost that a budget may be: beyond it, depths are not comparable."""

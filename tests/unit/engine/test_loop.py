@@ -175,3 +175,8 @@ def test_lost_objects_are_counted_over_the_run(tmp_path):
 def test_a_score_that_the_evaluation_lacks_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"no number 'AP51'.*did you mean AP50"):
         start(tmp_path, monitor="AP51")
+
+
+def test_biases_have_a_rate_of_their_own(tmp_path):
+    loop = start(tmp_path, learning_rate=0.01, bias_rate_factor=2.0)
+    assert {group["base"] for group in loop.optimizer.param_groups} == {0.01, 0.02}

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import tinyscope
 from tinyscope.catalog import plain
+from tinyscope.data.synthetic import write_synthetic
 from tinyscope.detectors.build import build
-from tinyscope.engine.checkpoint import Checkpoint, save_checkpoint
+from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tinyscope.engine.start import start_from
 from tinyscope.errors import CheckpointError
 from tinyscope.settings import load_recipe
@@ -76,3 +78,24 @@ def test_another_network_is_refused_and_left_alone(tmp_path, more, recipe):
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         start_from(detector(1), tmp_path / "absent.ckpt")
+
+
+def test_a_training_starts_from_the_checkpoint_it_is_given(tmp_path, capsys):
+    data = tmp_path / "data"
+    write_synthetic(data, {"train": 2, "val": 1}, size=(64, 64))
+    tiny = ["model.backbone.width=8", "model.backbone.blocks=[1]", "model.backbone.strides=[4]"]
+    tiny += ["model.neck.channels=8", "data.windows.size=64", "data.batch=2", "data.workers=0"]
+    tiny += ["train.steps=1", "train.warmup_steps=0", "train.precision=32", "train.ema=null"]
+    tiny += ["train.learning_rate=1e-12", "train.weight_decay=0"]
+    first = tinyscope.train("quick/small", data, tmp_path / "first", overrides=tiny)
+    tiny += [f"train.start={first.best}", "train.seed=1"]
+    second = tinyscope.train("quick/small", data, tmp_path / "second", overrides=tiny)
+    assert "starts from" in capsys.readouterr().out
+    before, after = (load_checkpoint(run.best).model for run in (first, second))
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        if value.is_floating_point() and "running_" not in name:
+            torch.testing.assert_close(after[name], value, rtol=0, atol=1e-9)
+    # A run that goes on has its own weights, and needs the file no longer.
+    first.best.unlink()
+    tinyscope.train("quick/small", data, tmp_path / "second", resume=True, overrides=tiny)

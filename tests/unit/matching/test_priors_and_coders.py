@@ -33,6 +33,18 @@ def test_anchors_want_sides_for_every_level():
         Anchors((4, 8), sides=((8.0,),))
 
 
+def test_whole_shapes_are_enlarged_from_whole_pixels_at_the_stride():
+    sides = ((8.31,), (12.5,))
+    anchors = Anchors((4, 8), sides=sides, ratios=(0.5, 2.0), whole_shapes=True, offset=0.5)
+    priors = anchors(((1, 1), (1, 1)), CPU)
+    found = (priors.boxes[:, 2:] - priors.boxes[:, :2]).tolist()
+    # 4 px: 6 x 3 and 3 x 6; 8 px: 11 x 6 (5.5 goes to the even number) and 6 x 12
+    shapes = [(6, 3, 8.31 / 4), (3, 6, 8.31 / 4), (11, 6, 12.5 / 8), (6, 12, 12.5 / 8)]
+    for sides_found, (width, height, factor) in zip(found, shapes, strict=True):
+        assert sides_found == pytest.approx([factor * width, factor * height])
+    assert priors.centers.tolist() == [[2.0, 2.0]] * 2 + [[4.0, 4.0]] * 2
+
+
 coordinate = st.floats(0, 4000, width=32)
 side = st.floats(1, 64, width=32)
 

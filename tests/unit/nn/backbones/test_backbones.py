@@ -176,3 +176,27 @@ def test_a_norm_layer_is_never_left_out_of_eval():
     net = ResNet(50, norm_eval=True)
     assert not [m for m in net.train().modules() if isinstance(m, nn.BatchNorm2d) and m.training]
     assert [m for m in ResNet(50).train().modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+
+
+def test_a_stride_in_the_first_convolution_keeps_names_and_shapes():
+    options = {"width": 8, "zero_init_residual": False}
+    usual = ResNet(50, **options).eval()
+    caffe = ResNet(50, **options, stride_first=True).eval()
+    caffe.load_state_dict(usual.state_dict())
+    images = torch.rand(1, 3, 64, 64)
+    pairs = list(zip(usual(images), caffe(images), strict=True))
+    assert [x.shape for x, _ in pairs] == [y.shape for _, y in pairs]
+    assert torch.equal(*pairs[0])  # the first stage has no stride
+    assert not any(torch.equal(x, y) for x, y in pairs[1:])
+
+
+def test_behind_a_stride_the_kernels_reach_farther():
+    usual, caffe = (ResNet(50, width=8, stride_first=first).convolutions for first in (False, True))
+    assert [field(chain) for chain in usual] == [(35, 4), (91, 8), (267, 16), (427, 32)]
+    assert [field(chain) for chain in caffe] == [(35, 4), (99, 8), (291, 16), (483, 32)]
+
+
+@pytest.mark.parametrize("options", [{"depth": 18}, {"depth": 50, "antialias": "haar"}])
+def test_a_stride_that_no_first_convolution_has_is_named(options):
+    with pytest.raises(SettingsError, match="stride_first: only bottlenecks with strides"):
+        ResNet(**options, stride_first=True)

@@ -120,3 +120,38 @@ def test_it_starts_as_xavier_without_bias():
 def test_levels_that_cannot_be_are_named(options, words):
     with pytest.raises(SettingsError, match=words):
         build(**options)
+
+
+def test_a_factor_multiplies_what_is_added():
+    plain = build()
+    scaled = build(fusion=[0.5, 2.0, 0.25])
+    scaled.load_state_dict(plain.state_dict())  # factors are no weights
+    inputs = levels()
+    lateral = [conv(x) for conv, x in zip(plain.lateral, inputs, strict=True)]
+    merged = lateral[3]
+    for i, factor in ((2, 0.25), (1, 2.0), (0, 0.5)):
+        enlarged = torch.nn.functional.interpolate(merged, lateral[i].shape[-2:])
+        merged = lateral[i] + factor * enlarged
+        torch.testing.assert_close(scaled(inputs).levels[i], plain.smooth[i](merged))
+
+
+def test_factors_of_1_change_nothing():
+    neck = build(coarsest=64)
+    same = build(coarsest=64, fusion=[1.0, 1.0, 1.0])
+    same.load_state_dict(neck.state_dict())
+    inputs = levels()
+    for one, other in zip(neck(inputs).levels, same(inputs).levels, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fusion": [0.5, 0.5]}, "4 levels take part, so it must have 3 factors"),
+        ({"fusion": [0.5, 0.5, 0.5], "finest": 8}, "3 levels take part, so it must have 2"),
+        ({"fusion": [0.5, 0.0, 0.5]}, "must be greater than 0"),
+    ],
+)
+def test_factors_that_cannot_be_are_named(options, words):
+    with pytest.raises(SettingsError, match=words):
+        build(**options)
