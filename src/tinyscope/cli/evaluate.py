@@ -30,7 +30,9 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set that the checkpoint is scored on.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of --data.")] = "val",
+    split: Annotated[
+        str | None, typer.Option(help="Split of --data; else the recipe's, or val.")
+    ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +87,8 @@ def evaluate(
         raise SettingsError(
             "evaluate: give either a checkpoint and --data, or --truth and --detections"
         )
+    for note in result.stamp.get("notes", ()):
+        typer.echo(note, err=True)
     if json_file:
         write_json(result.to_json(), json_file)
     if str(json_file) != "-":

@@ -10,12 +10,11 @@ from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load_trained
 from tinyscope.engine.find import find_all, find_in_tiles
 from tinyscope.engine.predictor import Predictor
-from tinyscope.engine.sources import locate_splits
+from tinyscope.engine.sources import locate_splits, open_annotations
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.evaluation import Result, evaluate, protocol_of
-from tinyscope.formats.coco import read_annotations
 from tinyscope.formats.tables import Annotations
-from tinyscope.settings import Recipe
+from tinyscope.settings import DataSettings, Recipe
 
 
 def evaluate_detector(
@@ -52,7 +51,7 @@ def evaluate_detector(
 def evaluate_model(
     checkpoint: str | Path,
     data: str | Path,
-    split: str = "val",
+    split: str | None = None,
     protocol: Mapping[str, Any] | str | None = None,
     *,
     truth: str | Path | None = None,
@@ -62,8 +61,9 @@ def evaluate_model(
 
     Args:
         checkpoint: Such as a run's best.ckpt.
-        data: Folder or file of the data set.
-        split: Of the data set; "train+val" joins two.
+        data: Folder or file of the data set. If the recipe names a data set of a benchmark whose
+            `path` it leaves open (`data.val`), this is its folder.
+        split: Of the data set, `val` or what the recipe says by default; "train+val" joins two.
         protocol: Name of a protocol, or its name and options; the recipe's by default.
         truth: COCO annotations of whole images, where those of `data` are tiles of them: then
             these tiles are looked at, merged by the rule of the recipe and scored as whole images.
@@ -79,7 +79,7 @@ def evaluate_model(
     given = None if protocol is None else protocol_of(protocol)  # wrong ones before all else
     detector = load_trained(checkpoint)
     rules = given or protocol_of(detector.recipe.evaluate.protocol)
-    located = locate_splits(Path(data), split, detector.recipe.data.first_pixel)
+    located = _opened(detector.recipe.data, Path(data), split)
     annotations = in_order_of(located, detector.names, str(checkpoint))
     if located.windows is None:
         if truth is not None:
@@ -101,7 +101,8 @@ def evaluate_model(
                 "images as the data"
             )
         tiles = annotations
-        annotations = in_order_of(read_annotations(Path(truth)), detector.names, str(checkpoint))
+        located = locate_splits(Path(truth), split or "val", detector.recipe.data.first_pixel)
+        annotations = in_order_of(located, detector.names, str(checkpoint))
         predictor = detector.predictor(**settings)
         found = find_in_tiles(predictor, tiles, annotations)
         stamp = predictor.stamp | {"tile": f"as {data} says", "overlap": None, "tiling": None}
@@ -109,11 +110,22 @@ def evaluate_model(
     return result.stamped(
         checkpoint=str(checkpoint),
         data=str(data),
-        split=split,
+        split=split or "val",
         **({} if truth is None else {"truth": str(truth)}),
         scored="whole images",
         predict=stamp,
+        notes=list(located.notes),
     )
+
+
+def _opened(settings: DataSettings, data: Path, split: str | None) -> Annotations:
+    """The recipe's data set in the folder `data`, or whatever lies there."""
+    part = settings.val
+    if part is None or part.get("path", "") is not None or data.is_file():
+        return locate_splits(data, split or "val", settings.first_pixel)
+    if split is not None and "split" in part:
+        settings = settings.model_copy(update={"val": part | {"split": split}})
+    return open_annotations(settings, "val", data)
 
 
 def _kind(annotations: Annotations) -> str:

@@ -97,6 +97,7 @@ class Predictor:
 
     def _look(self, image: Tensor, windows: NDArray[np.int64]) -> Detections:
         size = (int(image.shape[-2]), int(image.shape[-1]))
+        windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # rows can be views
         sides = windows[:, 2:] - windows[:, :2]
         alike = [
             windows[(sides == side).all(axis=1)]

@@ -69,7 +69,7 @@ class TileBatches:
 
 
 def _even_parts(windows: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:
-    """Runs of at most `limit` windows of one row at one distance."""
+    """Runs of at most `limit` windows of one row at one distance, from left to right."""
     steps = np.diff(windows[:, :2], axis=0)
     start = 0
     while start < len(windows):
@@ -77,6 +77,7 @@ def _even_parts(windows: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.i
         while (
             end < min(start + limit, len(windows))
             and steps[end - 1, 1] == 0
+            and steps[end - 1, 0] >= 0
             and steps[end - 1, 0] == steps[start, 0]
         ):
             end += 1

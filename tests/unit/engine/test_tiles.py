@@ -15,12 +15,13 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("views", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("tile", "batch"), [(32, 1), (32, 3), (32, 100), (30, 4), (200, 4)])
-def test_batches_hold_the_pixels_of_the_windows_in_order(views, layout, tile, batch):
+def test_batches_hold_the_pixels_of_the_windows_in_order(views, layout, tile, batch, turned):
     rng = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (3, 100, 140), dtype=torch.uint8, generator=rng)
     image = layout(image)
-    windows = grid_windows((100, 140), (tile, tile), 10)
+    windows = grid_windows((100, 140), (tile, tile), 10)[:: -1 if turned else 1]
     batches = TileBatches(batch, 8, views=views)
     for _ in range(2):  # the buffer is used again
         done = 0
