@@ -62,7 +62,7 @@ def _without_objects(
 
 
 def detections(tiles: Annotations, whole: Annotations, count: int) -> DetectionTable:
-    """About `count` detections of objects of 3 to 32 px, three of each and more at seams."""
+    """`count` detections of objects of 3 to 32 px, about three of each and more at seams."""
     rng = np.random.default_rng(0)
     assert tiles.windows is not None
     per_image = len(tiles) // len(whole)
@@ -78,16 +78,39 @@ def detections(tiles: Annotations, whole: Annotations, count: int) -> DetectionT
         boxes += rng.normal(0, 0.6, boxes.shape)
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
         labels = np.repeat(rng.integers(0, CLASSES, objects), 3)
-        low = np.maximum(boxes[:, None, :2], windows[None, :, :2])
-        high = np.minimum(boxes[:, None, 2:], windows[None, :, 2:])
-        row, tile = ((high - low).min(axis=2) > 1).nonzero()
-        seen = np.concatenate([low[row, tile], high[row, tile]], axis=1)
+        row, tile = showing(boxes, windows)
+        low = np.maximum(boxes[row, :2], windows[tile, :2])
+        high = np.minimum(boxes[row, 2:], windows[tile, 2:])
+        shown = (high - low).min(axis=1) > 1
+        row, tile, low, high = row[shown], tile[shown], low[shown], high[shown]
+        seen = np.concatenate([low, high], axis=1)
         columns[0].append((image * per_image + tile).astype(np.float64))
         columns[1].append(seen - windows[tile][:, [0, 1, 0, 1]])
         columns[2].append(rng.uniform(0.05, 1, len(row)))
         columns[3].append(labels[row].astype(np.float64))
     images, boxes, scores, kinds = (np.concatenate(column) for column in columns)
-    return DetectionTable(images.astype(np.int64), boxes, scores, kinds.astype(np.int64))
+    made = DetectionTable(images.astype(np.int64), boxes, scores, kinds.astype(np.int64))
+    return made[np.sort(rng.permutation(len(made))[:count])]
+
+
+def showing(
+    boxes: NDArray[np.float64], windows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of boxes, and the windows of a grid (rows outer) that may show something of them."""
+    first, count = [], []
+    for axis in (0, 1):
+        starts = np.unique(windows[:, axis])
+        ends = np.unique(windows[:, axis + 2])
+        first.append(np.searchsorted(ends, boxes[:, axis], side="right"))
+        count.append(np.searchsorted(starts, boxes[:, axis + 2]) - first[axis])
+    across = len(np.unique(windows[:, 0]))
+    rows, tiles = [], []
+    for x in range(int(count[0].max(initial=0))):
+        for y in range(int(count[1].max(initial=0))):
+            (here,) = ((count[0] > x) & (count[1] > y)).nonzero()
+            rows.append(here)
+            tiles.append((first[1][here] + y) * across + first[0][here] + x)
+    return np.concatenate(rows), np.concatenate(tiles)
 
 
 def by_torchvision(table: DetectionTable, tiles: Annotations, whole: Annotations) -> int:

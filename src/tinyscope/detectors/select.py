@@ -64,4 +64,5 @@ def _best_priors(logits: Tensor, quality: Tensor | None, span: slice, limit: int
     score = logits[span].amax(dim=1).sigmoid()
     if quality is not None:
         score = score * quality[span].sigmoid()
-    return score.topk(limit).indices + span.start
+    best: Tensor = score.topk(limit).indices + span.start
+    return best
