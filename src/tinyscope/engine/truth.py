@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,12 +59,17 @@ class TruthOfFiles:
         check_size(path, image, self.annotations.sizes[self.positions[number]].tolist())
 
     def target(self, number: int) -> Target:
-        """What is to be found in the file at a place in the order given."""
-        rows = self.annotations.rows(self.positions[number])
+        """What is to be found in the file at a place in the order given.
+
+        Rows marked `uncertain` are ignored, as TinyPerson's protocol does by default.
+        """
+        held = self.annotations
+        rows = held.rows(self.positions[number])
+        unsure = held.marks.get("uncertain", np.zeros_like(held.ignore))
         return Target(
-            torch.from_numpy(self.annotations.boxes[rows]).float(),
-            torch.from_numpy(self.annotations.labels[rows]),
-            torch.from_numpy(self.annotations.ignore[rows]),
+            torch.from_numpy(held.boxes[rows]).float(),
+            torch.from_numpy(held.labels[rows]),
+            torch.from_numpy(held.ignore[rows] | unsure[rows]),
         )
 
 

@@ -137,6 +137,15 @@ def test_pictures_show_found_green_missed_red_and_false_blue(folder, tmp_path):
     assert (painted[4:10, 3:9] == 250).all()
 
 
+def test_an_uncertain_object_is_neither_found_nor_missed(folder, tmp_path):
+    def mark(content):
+        content["annotations"][0]["uncertain"] = True
+
+    truth = edit(folder / "truth.json", mark)
+    result = predict(finder(), [folder], tmp_path / "out", truth=truth)
+    assert result.counts == {"ignored": 1, "found": 2, "missed": 0, "false": 0}
+
+
 def test_classes_that_the_truth_lacks_are_reported_and_not_scored(folder, tmp_path):
     truth = json.loads((folder / "truth.json").read_text())
     truth["categories"] = truth["categories"][1:]  # no "odd"
