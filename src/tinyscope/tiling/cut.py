@@ -36,8 +36,7 @@ def grid_windows(size: Size, tile: Size, overlap: int, rule: Tiling = "flush") -
         `clipped`.
 
     Raises:
-        ValueError: A length is not positive, the overlap is negative or not below the tile, or
-            there is no such rule.
+        ValueError: A length is not positive, or the overlap is negative or not below the tile.
 
     Source: docs/datasets.md names who cuts by which rule.
     """
@@ -60,12 +59,8 @@ def _ranges(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the windows of one axis start and end."""
     stride = tile - overlap
-    if rule in ("flush", "runtime", "trimmed"):
-        count = max(1, -(-(length - overlap) // stride))
-    elif rule == "clipped":
-        count = -(-length // stride)
-    else:
-        raise ValueError(f"rule must be flush, runtime, clipped or trimmed, got {rule!r}")
+    needed = length if rule == "clipped" else max(1, length - overlap)
+    count = -(-needed // stride)
     starts = np.arange(count, dtype=np.int64) * stride
     if rule in ("flush", "runtime"):
         starts = np.minimum(starts, max(0, length - tile))

@@ -53,7 +53,6 @@ def test_an_image_within_the_overlap_is_one_window():
     [
         (((10, 10), (8, 8), 8), "overlap 8 must be"),
         (((10, 0), (8, 8), 0), "at least 1 px"),
-        (((10, 10), (8, 8), 0, "corner"), "rule must be flush, runtime, clipped or trimmed"),
     ],
 )
 def test_senseless_grids_are_refused(arguments, message):
