@@ -59,7 +59,7 @@ ELSEWHERE = {
     "faster_rcnn_s_alpha_resnet50_imagenet": (48.39, 31.68, 52.20, 60.01, 65.15),
     "faster_rcnn_sm_plus_resnet50_imagenet": (51.46, 33.74, 55.32, 62.95, 67.37),
     "faster_rcnn_tb_resnet50_imagenet": (47.35, 30.25, 51.58, 58.95, 63.18),
-    "faster_rcnn_msm_resnet50_imagenet": (50.89, 33.79, 55.55, 61.29, 65.76),
+    "faster_rcnn_msm_resnet50_imagenet": (50.18, None, None, None, None),
     "faster_rcnn_tov_resnet50_imagenet": (49.81, None, None, None, None),
     "adap_fcos_caffe_resnet50_imagenet": (47.61, None, None, None, None),
     "adap_retinanet_resnet50_imagenet": (46.56, 27.08, 52.63, 57.88, 59.97),
@@ -155,9 +155,9 @@ def test_a_recipe_says_what_it_starts_from(name):
     if matched := re.match(r"faster_rcnn_(sm|msm|sm_plus)_(?=bh|resnet)", name):
         pre_training = f"coco_{matched[1]}_{net}_{data}"
         assert (weights, shown.train.start) == (None, f"weights/{pre_training}.ckpt")
-        first = load(pre_training)
-        for part in ("neck", "rpn", "roi"):  # tensors must fit
-            assert first.model[part] == shown.model[part]
+        # The same network on the same pixels; what only testing knows may differ.
+        first = load(pre_training, "model.backbone.weights=null")
+        assert load(name, "model.rpn.test_nms_across=null").model == first.model
     else:
         own = "caffe" in name or shown.model["backbone"].get("stride_first")
         assert own or weights == f"weights/{net}_{data}.pth"
@@ -167,7 +167,8 @@ def test_a_recipe_says_what_it_starts_from(name):
 @pytest.mark.parametrize("name", sorted({*PUBLISHED, *ELSEWHERE}))
 def test_images_are_seen_in_the_published_tiles(name):
     shown = load(name)
-    overlaps = {"tb": (50, 50), "s_alpha": (50, 50), "tov": (50, 100), "caffe": (50, 100)}
+    overlaps = {"tb": (50, 50), "s_alpha": (50, 50)}
+    overlaps |= dict.fromkeys(("tov", "msm", "caffe"), (50, 100))
     kind = next((k for k in overlaps if f"rcnn_{k}" in name or f"fcos_{k}" in name), None)
     train, test = (50, 100) if "retinanet" in name else overlaps.get(kind, (30, 30))
     windows = shown.data.windows
@@ -194,6 +195,25 @@ def test_s_alpha_differs_from_its_baseline_in_nothing_else():
     changed = load("faster_rcnn_s_alpha_resnet50_imagenet", "model.neck.fusion=null")
     for group in ("model", "data", "train", "predict", "evaluate"):
         assert getattr(changed, group) == getattr(baseline, group)
+
+
+def test_the_detector_of_pre_training_is_that_of_the_baseline():
+    baseline = load("faster_rcnn_resnet50_imagenet")
+    assert load("coco_sm_resnet50_imagenet").model == baseline.model
+
+
+def test_monotone_scale_match_differs_from_its_baseline_in_the_weights_alone():
+    baseline = load("faster_rcnn_tov_resnet50_imagenet", "model.backbone.weights=null")
+    changed = load("faster_rcnn_msm_resnet50_imagenet", "train.start=null")
+    for group in ("model", "data", "train", "predict", "evaluate"):
+        assert getattr(changed, group) == getattr(baseline, group)
+
+
+@pytest.mark.parametrize("name", sorted(PRE_TRAININGS))
+def test_pre_training_is_validated_on_small_objects(name):
+    shown = load(name)
+    assert shown.predict.scale == shown.data.transforms[0]["default_scale"] == 0.25
+    assert shown.evaluate.protocol["name"] == "coco"
 
 
 def test_a_run_without_the_weights_stops():
