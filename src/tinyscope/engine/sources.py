@@ -4,15 +4,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from tinyscope.catalog import arguments
 from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
 from tinyscope.data.locate import has_split, locate
 from tinyscope.data.names import same_names, with_names
 from tinyscope.data.training_set import TrainingSet
-from tinyscope.errors import SettingsError
+from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
 from tinyscope.settings import DataSettings, Part
@@ -81,13 +82,34 @@ def _has_splits(data: Path, splits: str) -> bool:
 
 
 def open_training_set(settings: DataSettings, annotations: Annotations, seed: int) -> TrainingSet:
-    """Samples of the windows and transforms that the recipe names."""
+    """Samples of the windows and transforms that the recipe names.
+
+    Raises:
+        SettingsError: A window or a transform refuses an option.
+        DataError: A file that a transform takes cannot be read, or is of no use; names the option.
+    """
     windows = WINDOWS.build(settings.windows, "data.windows")
     transforms = [
-        TRANSFORMS.build(part, f"data.transforms.{i}", annotations=annotations)
+        _transform(part, f"data.transforms.{i}", annotations)
         for i, part in enumerate(settings.transforms)
     ]
     return TrainingSet(annotations, windows, transforms, seed)
+
+
+def _transform(part: Part, path: str, annotations: Annotations) -> Any:
+    """The transform that stands at `path`; what is wrong with a file names the option it is of."""
+    try:
+        return TRANSFORMS.build(part, path, annotations=annotations)
+    except DataError as error:
+        key = next((f".{k}" for k in _file_options(part) if str(part[k]) in str(error)), "")
+        raise DataError(f"{path}{key}: {error}") from error
+
+
+def _file_options(part: Part) -> list[str]:
+    """The options of a transform that name files and are given, the longest path first."""
+    known, _ = arguments(TRANSFORMS.load(part["name"]))
+    found = [k for k, a in known.items() if Path in (a.type, *get_args(a.type)) and part.get(k)]
+    return sorted(found, key=lambda option: -len(str(part[option])))
 
 
 def fingerprint(annotations: Annotations) -> str:
@@ -104,7 +126,7 @@ def _columns(annotations: Annotations) -> Iterator[tuple[str, object]]:
         value = getattr(annotations, field.name)
         if isinstance(value, Mapping):
             yield from ((f"{field.name}.{key}", column) for key, column in sorted(value.items()))
-        elif value is not None and field.name not in ("root", "notes"):
+        elif value is not None and field.name not in ("root", "notes", "source"):
             yield field.name, value
 
 
