@@ -22,13 +22,24 @@ def pixels(annotations: Annotations, image: int, read: ImageCache) -> UInt8[Tens
     if annotations.windows is None:
         height, width = annotations.sizes[image].tolist()
         return read(path, (height, width), regions)
-    x1, y1, x2, y2 = annotations.windows[image].tolist()
-    whole = read(path)
+    tile = tile_of_file(annotations, image, read(path))
+    return erased(tile, regions) if regions else tile
+
+
+def tile_of_file(
+    annotations: Annotations, image: int, whole: UInt8[Tensor, "3 h w"]
+) -> UInt8[Tensor, "3 y x"]:
+    """A view of what the tile at position `image` shows of its file's pixels.
+
+    Raises:
+        DataError: The tile reaches out of the file.
+    """
+    assert annotations.windows is not None
+    path, (x1, y1, x2, y2) = annotations.path(image), annotations.windows[image].tolist()
     if x2 > whole.shape[-1] or y2 > whole.shape[-2]:
         raise DataError(
             f"image {path} is {whole.shape[-1]} x {whole.shape[-2]} pixels (upright), but the tile "
             f"with id {annotations.image_ids[image]} has the corner {[x1, y1, x2, y2]}; they "
             "belong to another version of the file"
         )
-    tile = whole[:, y1:y2, x1:x2]
-    return erased(tile, regions) if regions else tile
+    return whole[:, y1:y2, x1:x2]

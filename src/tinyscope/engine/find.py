@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
+from tinyscope.data.pixels import tile_of_file
 from tinyscope.engine.images import check_size, read_ahead
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.tile_sets import by_file, tiles_of_images, windows_of
@@ -64,11 +65,4 @@ def _images(annotations: Annotations) -> Iterator[tuple[int, Tensor]]:
                 check_size(path, pixels, annotations.sizes[position].tolist())
                 yield position, pixels
                 continue
-            x1, y1, x2, y2 = annotations.windows[position].tolist()
-            if y2 > pixels.shape[-2] or x2 > pixels.shape[-1]:
-                raise DataError(
-                    f"image {path} is {pixels.shape[-1]} x {pixels.shape[-2]} pixels (upright), "
-                    f"but tile {annotations.image_ids[position]} is said to be its part "
-                    f"{[x1, y1, x2, y2]}; it belongs to another version of the file"
-                )
-            yield position, pixels[:, y1:y2, x1:x2]
+            yield position, tile_of_file(annotations, position, pixels)

@@ -1,6 +1,5 @@
 """Which image of a data set an image file is."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tinyscope.engine.file_names import FileNames
 from tinyscope.engine.images import check_size
 from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations
@@ -32,15 +32,13 @@ class TruthOfFiles:
     ) -> None:
         if annotations.windows is not None:
             raise DataError(
-                f"{annotations.root}: the annotated images are tiles of the files; name the "
+                f"{annotations.place}: the annotated images are tiles of the files; name the "
                 "annotations of the whole images"
             )
         self.annotations = annotations
         self._spoken_of = torch.tensor([name in classes for name in annotations.names])
-        by_name: dict[str, list[int]] = defaultdict(list)
-        for position, file in enumerate(annotations.files.tolist()):
-            by_name[file.rpartition("/")[2]].append(position)
-        self.positions = [_position(annotations, by_name, file) for file in files]
+        names = FileNames(annotations.files.tolist())
+        self.positions = [_position(annotations, names, file) for file in files]
 
     def image_id(self, number: int) -> int:
         """Of the file at a place in the order given."""
@@ -73,11 +71,8 @@ class TruthOfFiles:
         )
 
 
-def _position(annotations: Annotations, by_name: dict[str, list[int]], file: Path) -> int:
-    named = by_name.get(file.name, [])
-    whole = "/" + file.resolve().as_posix().lstrip("/")
-    ending = [i for i in named if whole.endswith("/" + str(annotations.files[i]))]
-    fitting = ending or named
+def _position(annotations: Annotations, names: FileNames, file: Path) -> int:
+    fitting = names.ending(file.resolve().as_posix()) or names.named(file.name)
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:

@@ -108,6 +108,7 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
             key: objects.numbers_or_nan(key)[order] for key in MEASURES if objects.mentions(key)
         },
         windows=windows,
+        source=path,
     )
 
 

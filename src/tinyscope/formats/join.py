@@ -1,7 +1,9 @@
 """Several splits of a data set as one."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ def join(parts: Sequence[Annotations]) -> Annotations:
     """The images of all parts, in order; ids are numbered anew from 1.
 
     Args:
-        parts: At least one; of the same root and classes.
+        parts: At least one; of the same classes. Where their roots differ, file names of the result
+            start from the folder that holds all of them.
 
     Raises:
         DataError: The parts differ in their classes, or two of them hold the same image.
@@ -29,11 +32,9 @@ def join(parts: Sequence[Annotations]) -> Annotations:
                 f"splits to be joined have different classes: {', '.join(first.names)}, and "
                 f"{', '.join(part.names)}; give all files the same categories"
             )
-        if part.root != first.root:
-            raise DataError(
-                f"splits to be joined lie in different folders, {first.root} and {part.root}; "
-                "write file names relative to one folder"
-            )
+    if any(part.root != first.root for part in parts):
+        root = Path(os.path.commonpath([part.root.absolute() for part in parts]))
+        return join([_moved(part, root) for part in parts])
     files = np.concatenate([part.files for part in parts])
     tiles = first.windows is not None  # several share one file
     held = np.concatenate([np.unique(part.files) if tiles else part.files for part in parts])
@@ -63,7 +64,15 @@ def join(parts: Sequence[Annotations]) -> Annotations:
         measures=_columns([part.measures for part in parts], lengths, fill=np.nan),
         windows=_windows(parts),
         notes=tuple(note for part in parts for note in part.notes),
+        source=None,
     )
+
+
+def _moved(part: Annotations, root: Path) -> Annotations:
+    """The same images, with file names that start from a folder above their own."""
+    below = part.root.absolute().relative_to(root).as_posix()
+    files = part.files if below == "." else np.array([f"{below}/{file}" for file in part.files])
+    return replace(part, root=root, files=files)
 
 
 def _columns(

@@ -28,7 +28,7 @@ class Annotations:
     and `measures` further numbers (NaN where a row lacks it) by their keys; `windows` are the
     parts x1 y1 x2 y2 (right and bottom exclusive) of `files` that the images are, where they are
     tiles of larger ones. Boxes and sizes are those of the tile. `notes` say, a sentence each, what
-    a reader left out or changed.
+    a reader left out or changed; `source` is the file that was read, where it is one.
     """
 
     root: Path
@@ -48,10 +48,16 @@ class Annotations:
     measures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # each (n,)
     windows: NDArray[np.int64] | None = None  # (i, 4)
     notes: tuple[str, ...] = ()
+    source: Path | None = None
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.image_ids)
+
+    @property
+    def place(self) -> Path:
+        """What an error names: the file of the annotations, else the folder."""
+        return self.source or self.root
 
     @property
     def images(self) -> NDArray[np.int64]:

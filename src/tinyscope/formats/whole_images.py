@@ -49,4 +49,5 @@ def read_whole_images(path: Path) -> Annotations | None:
         ignore=nothing.astype(np.bool_),
         crowd=nothing.astype(np.bool_),
         annotation_ids=nothing.astype(np.int64),
+        source=path,
     )

@@ -340,7 +340,7 @@ def test_a_tile_beyond_its_image_is_named(tiled):
     _, tiles = tiled
     Image.new("RGB", (130, 60)).save(tiles.parent / "a.png")
     detector = finder(["odd", "even"])
-    with pytest.raises(DataError, match=r"a\.png is 130 x 60 .* tile 4 is said to be its part"):
+    with pytest.raises(DataError, match=r"a\.png is 130 x 60 .* tile with id 4 has the corner"):
         evaluate_detector(detector.model, read_annotations(tiles), detector.recipe, "coco")
 
 

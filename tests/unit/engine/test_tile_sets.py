@@ -86,3 +86,52 @@ def test_an_image_of_unknown_size_cannot_be_checked(files):
     whole, tiles = read_annotations(edit(files[0], forget)), read_annotations(files[1])
     with pytest.raises(DataError, match=r"deep/b\.png .*: no width and height are stated"):
         tiles_of_images(tiles, whole)
+
+
+def placed(names):
+    """Renames the files of a set of annotations, whole images and tiles alike."""
+
+    def change(content):
+        for image in content["images"]:
+            image["file_name"] = names.get(image["file_name"], image["file_name"])
+
+    return change
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_files_are_known_by_the_ends_of_their_paths(files, turned):
+    longer = {name: f"test/{name}" for name in SCENES}
+    edit(files[0] if turned else files[1], placed(longer))
+    whole, tiles = map(read_annotations, files)
+    groups = tiles_of_images(tiles, whole)
+    assert [group.tolist() for group in groups] == [
+        list(range(12 * i, 12 * i + 12)) for i in (0, 1, 2)
+    ]
+
+
+def test_a_file_of_the_same_name_comes_before_one_with_a_longer_path(files):
+    edit(files[0], placed({"c.png": "deep/a.png"}))
+    edit(files[1], placed({"c.png": "deep/a.png"}))
+    whole, tiles = map(read_annotations, files)
+    assert [group[0] for group in tiles_of_images(tiles, whole)] == [0, 12, 24]
+
+
+def test_a_file_of_the_same_name_in_another_folder_is_another_one(files):
+    edit(files[0], placed({"a.png": "train/a.png"}))
+    edit(files[1], placed({"a.png": "test/a.png"}))
+    whole, tiles = map(read_annotations, files)
+    with pytest.raises(DataError, match=r"tiles\.json: 12 tiles are of test/a\.png, .*whole\.json"):
+        tiles_of_images(tiles, whole)
+
+
+def test_files_that_cannot_be_told_apart_are_named(files):
+    whole = read_annotations(edit(files[0], placed({"a.png": "x/a.png", "c.png": "y/a.png"})))
+    with pytest.raises(DataError, match=r"tiles of a\.png may be of any of x/a\.png, y/a\.png of"):
+        tiles_of_images(read_annotations(files[1]), whole)
+
+
+def test_two_files_are_not_taken_for_one_image(files):
+    edit(files[1], placed({"a.png": "x/a.png", "c.png": "y/a.png"}))
+    whole, tiles = map(read_annotations, files)
+    with pytest.raises(DataError, match=r"tiles of x/a\.png and of y/a\.png would both be of"):
+        tiles_of_images(tiles, whole)

@@ -53,3 +53,14 @@ def test_splits_that_share_an_image_are_refused():
 def test_splits_of_other_classes_are_refused():
     with pytest.raises(DataError, match=r"different classes: boat, and car"):
         join([split("a"), replace(split("b"), names=("car",))])
+
+
+def test_splits_in_several_folders_are_joined_from_the_one_above(tmp_path):
+    places = [tmp_path / "set/train", tmp_path / "set/test/all"]
+    parts = [replace(split("a"), root=place) for place in places]
+    both = join(parts)
+    assert both.root == tmp_path / "set"
+    assert both.files.tolist() == ["train/a", "test/all/a"]
+    assert [both.path(i) for i in range(2)] == [part.path(0) for part in parts]
+    nested = join([replace(split("b"), root=tmp_path), parts[0]])
+    assert nested.files.tolist() == ["b", "set/train/a"]
