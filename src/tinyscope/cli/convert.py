@@ -27,13 +27,17 @@ class Images(StrEnum):
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="Folder or file of a data set in COCO, YOLO or VOC layout.")
+        Path, typer.Argument(help="Folder or file of a data set: COCO, YOLO, VOC or TinyPerson.")
     ],
     target: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
     to: Annotated[Layout, typer.Option(help="Layout of the result.")] = Layout.coco,
     splits: Annotated[
         list[str] | None,
-        typer.Option("--split", help="Split to convert; may be given several times; else all."),
+        typer.Option(
+            "--split",
+            help="Split to convert; may be given several times; else all, and of a file the one "
+            "that its name speaks of, or train.",
+        ),
     ] = None,
     images: Annotated[
         Images, typer.Option(help="Hard links (copies where there are none), copies, or no images.")
@@ -56,7 +60,7 @@ def convert(
     tile: Annotated[
         str, typer.Option(metavar="SIDE|WIDTHxHEIGHT", help="Size of such a tile, pixels.")
     ] = "640x512",
-    overlap: Annotated[int, typer.Option(min=0, help="Of neighbouring tiles, pixels.")] = 50,
+    overlap: Annotated[int, typer.Option(min=0, help="Of neighboring tiles, pixels.")] = 50,
     min_visible: Annotated[
         float | None,
         typer.Option(

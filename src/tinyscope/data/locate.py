@@ -72,6 +72,8 @@ def locate(
         )
     if settings:
         return check_files(yolo.read_annotations(path, split))
+    if tinyperson.find(path, "train") or tinyperson.find(path, "test"):
+        tinyperson.published_split(split)  # says which there are
     shown = [name.format(split=split) for name in COCO_FILES]
     whole = [name for name in WHOLE_FILES if (path / name).is_file()]
     raise DataError(
@@ -90,6 +92,13 @@ def has_split(path: Path, split: str) -> bool:
         or (yolo.find_settings(path) and yolo.has_split(path, split))
         or voc.find_split(path, split)
     )
+
+
+def split_read(path: Path, split: str) -> str | None:
+    """The split that `locate` reads when it is asked for one; None where a file has no others."""
+    if path.suffix == ".json" and path.is_file():
+        return None
+    return tinyperson.published_split(split) if tinyperson.find(path, split) else split
 
 
 def _coco_file(folder: Path, split: str) -> Path | None:

@@ -13,7 +13,7 @@ from tinyscope.data.locate import has_split, locate
 from tinyscope.data.tiles import tiled
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats import coco, tinyperson, yolo, yolo_writer
-from tinyscope.formats.files import SPLITS, stored_name
+from tinyscope.formats.files import SPLITS, split_in, stored_name
 from tinyscope.formats.headers import image_size
 from tinyscope.formats.tables import Annotations
 from tinyscope.tiling import Tiling
@@ -48,7 +48,7 @@ class TileCut:
         """
         if annotations.windows is not None:
             raise DataError(
-                f"{annotations.root}: its images are tiles already; give the file of whole images"
+                f"{annotations.place}: its images are tiles already; give the file of whole images"
             )
         try:
             return tiled(annotations, self.tile, self.overlap, self.tiling, self.min_visible)
@@ -129,7 +129,8 @@ def convert(
         source: A folder, a COCO file or a data.yaml.
         target: A folder that is new or empty.
         to: `coco` or `yolo`.
-        splits: Which; those of train, val and test that are there by default, for a file `train`.
+        splits: Which; those of train, val and test that are there by default. For a file, the one
+            that its name or its folder speaks of, else `train`.
         images: `link` makes hard links (copies where the file system has none), `copy` copies;
             `none` leaves the images where they are.
         one_based: How VOC files count; see `tinyscope.formats.voc`.
@@ -180,7 +181,7 @@ def convert(
 
 def _splits(source: Path) -> tuple[str, ...]:
     if not source.is_dir():
-        return ("train",)
+        return (split_in(source.stem) or split_in(source.parent.name) or "train",)
     # TinyPerson has no third split: its test images stand for `val` where that is asked for.
     known = ("train", "test") if tinyperson.find(source, "test") else tuple(SPLITS)
     return tuple(split for split in known if has_split(source, split)) or ("train",)
@@ -207,8 +208,8 @@ def _stored(annotations: Annotations, split: str, to: Layout) -> list[str]:
     """New file names, relative to the folder images/."""
     if to == "yolo" and annotations.windows is not None:
         raise DataError(
-            f"{annotations.root}: its images are tiles of files, which yolo cannot say; convert to "
-            "coco, or convert the whole images"
+            f"{annotations.place}: its images are tiles of files, which yolo cannot say; convert "
+            "to coco, or convert the whole images"
         )
     if to == "yolo":
         return [f.removeprefix("images/") for f in yolo_writer.stored_files(annotations, split)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from tinyscope.data.locate import split_read
 from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load_trained
 from tinyscope.engine.find import find_all, find_in_tiles
@@ -13,8 +14,10 @@ from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.sources import locate_splits, open_annotations
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.evaluation import Result, evaluate, protocol_of
+from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
-from tinyscope.settings import DataSettings, Recipe
+from tinyscope.formats.tinyperson import is_published, published_split
+from tinyscope.settings import DataSettings, Part, Recipe
 
 
 def evaluate_detector(
@@ -62,8 +65,11 @@ def evaluate_model(
     Args:
         checkpoint: Such as a run's best.ckpt.
         data: Folder or file of the data set. If the recipe names a data set of a benchmark whose
-            `path` it leaves open (`data.val`), this is its folder.
+            `path` it leaves open (`data.val`), this is its folder; one that does not have the
+            layout of TinyPerson is read by its own, though the recipe names TinyPerson.
         split: Of the data set, `val` or what the recipe says by default; "train+val" joins two.
+            The stamp holds the split that was read (TinyPerson's `val` is `test`), none where
+            `data` is a file of annotations.
         protocol: Name of a protocol, or its name and options; the recipe's by default.
         truth: COCO annotations of whole images, where those of `data` are tiles of them: then
             these tiles are looked at, merged by the rule of the recipe and scored as whole images.
@@ -79,7 +85,7 @@ def evaluate_model(
     given = None if protocol is None else protocol_of(protocol)  # wrong ones before all else
     detector = load_trained(checkpoint)
     rules = given or protocol_of(detector.recipe.evaluate.protocol)
-    located = _opened(detector.recipe.data, Path(data), split)
+    located, read = _opened(detector.recipe.data, Path(data), split)
     annotations = in_order_of(located, detector.names, str(checkpoint))
     if located.windows is None:
         if truth is not None:
@@ -110,7 +116,7 @@ def evaluate_model(
     return result.stamped(
         checkpoint=str(checkpoint),
         data=str(data),
-        split=split or "val",
+        split=read,
         **({} if truth is None else {"truth": str(truth)}),
         scored="whole images",
         predict=stamp,
@@ -118,14 +124,30 @@ def evaluate_model(
     )
 
 
-def _opened(settings: DataSettings, data: Path, split: str | None) -> Annotations:
-    """The recipe's data set in the folder `data`, or whatever lies there."""
+def _opened(
+    settings: DataSettings, data: Path, split: str | None
+) -> tuple[Annotations, str | None]:
+    """The recipe's data set in the folder `data`, or whatever lies there, and the split read."""
     part = settings.val
-    if part is None or part.get("path", "") is not None or data.is_file():
-        return locate_splits(data, split or "val", settings.first_pixel)
-    if split is not None and "split" in part:
-        settings = settings.model_copy(update={"val": part | {"split": split}})
-    return open_annotations(settings, "val", data)
+    if part is None or not _is_of(part, data):
+        wanted = split or "val"
+        read = (split_read(data, one) for one in wanted.split("+"))
+        named = "+".join(one for one in read if one is not None)
+        return locate_splits(data, wanted, settings.first_pixel), named or None
+    splits = (split or part["split"]).split("+")
+    each = [settings.model_copy(update={"val": part | {"split": one}}) for one in splits]
+    opened = join([open_annotations(one, "val", data) for one in each])
+    if part["name"] == "tinyperson":
+        splits = [published_split(one) for one in splits]
+    return opened, "+".join(splits)
+
+
+def _is_of(part: Part, data: Path) -> bool:
+    """Whether a data set of a recipe is to be looked for in the folder `data`."""
+    if part.get("path", "") is not None or "split" not in part or data.is_file():
+        return False
+    # The layouts of the other benchmarks are told by their readers, with what they looked for.
+    return part["name"] != "tinyperson" or (part["annotations"] is None and is_published(data))
 
 
 def _kind(annotations: Annotations) -> str:
@@ -143,7 +165,7 @@ def in_order_of(annotations: Annotations, names: tuple[str, ...], source: str) -
     unknown = [name for name in annotations.names if name not in names]
     if unknown:
         raise DataError(
-            f"{annotations.root}: the data set has classes that {source} was not trained on: "
+            f"{annotations.place}: the data set has classes that {source} was not trained on: "
             f"{', '.join(unknown)}; it knows {', '.join(names)}; rename the data set's classes, "
             "or take a checkpoint that knows them"
         )

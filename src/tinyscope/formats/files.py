@@ -1,6 +1,7 @@
 """Files of a data set on disk: which are images, and that no name leads out of the folder."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -23,6 +24,16 @@ SPLITS = {
 def split_names(split: str) -> tuple[str, ...]:
     """The names to look for; a split that is not known goes by its own name only."""
     return next((names for names in SPLITS.values() if split in names), (split,))
+
+
+def split_in(name: str) -> str | None:
+    """The one split that the words of a name speak of; None where it is none or several.
+
+    `instances_val2017` and `tiny_set_test_all` are of `val` and `test`.
+    """
+    words = re.findall("[a-z]+", name.lower())
+    found = {split for split, names in SPLITS.items() if not set(words).isdisjoint(names)}
+    return found.pop() if len(found) == 1 else None
 
 
 def inside(name: str, source: Path) -> str:

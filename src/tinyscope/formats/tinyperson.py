@@ -12,8 +12,10 @@ from typing import Literal
 
 import numpy as np
 
+from tinyscope.catalog import nearest
 from tinyscope.errors import DataError
 from tinyscope.formats import coco
+from tinyscope.formats.files import SPLITS
 from tinyscope.formats.tables import Annotations
 
 Task = Literal["all", "sea", "earth"]
@@ -77,17 +79,42 @@ class Version:
         return f"{_PAINTED}/{split}" if self.erased else split
 
 
+_PUBLISHED = {
+    alias: "train" if split == "train" else "test"
+    for split, aliases in SPLITS.items()
+    for alias in aliases
+}
+
+
 def published_split(split: str) -> str:
-    """`train` or `test`: the two that there are; others are meant for evaluation."""
-    return "train" if split in ("train", "training") else "test"
+    """`train` or `test`: the two that there are; `val` and its like mean the latter.
+
+    Raises:
+        DataError: The split goes by no name that is known.
+    """
+    if split not in _PUBLISHED:
+        raise DataError(
+            f"TinyPerson: no split {split!r}{nearest(split, _PUBLISHED)} (there are train and "
+            "test; val means test)"
+        )
+    return _PUBLISHED[split]
 
 
 def find(folder: Path, split: str, version: Version | None = None) -> tuple[Path, Path] | None:
     """The annotations of a split and the folder of its images; None where there are none."""
-    version, name = version or Version(), published_split(split)
+    if split not in _PUBLISHED:
+        return None
+    version, name = version or Version(), _PUBLISHED[split]
     files = (folder / file.format(split=name) for file in version.files)
     found = next((file for file in files if file.is_file()), None)
     return None if found is None else (found, folder / version.images(name))
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder has the annotations of any split and version."""
+    versions = (Version(t, e) for t in (False, True) for e in (False, True))
+    known = (Version(dense=True), Version(task="sea"), *versions)
+    return any(find(folder, split, version) for split in ("train", "test") for version in known)
 
 
 def located(folder: Path, split: str, version: Version) -> tuple[Path, Path]:
@@ -96,9 +123,9 @@ def located(folder: Path, split: str, version: Version) -> tuple[Path, Path]:
     Raises:
         DataError: There is none; the message lists what was looked for.
     """
-    found = find(folder, split, version)
+    name = published_split(split)
+    found = find(folder, name, version)
     if found is None:
-        name = published_split(split)
         looked_for = ", ".join(file.format(split=name) for file in version.files)
         raise DataError(
             f"TinyPerson: no annotations of split {name} in {folder}; looked for {looked_for}; "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tinyscope.data import DATASETS
 from tinyscope.data.erase import ERASE
-from tinyscope.data.locate import has_split, locate
+from tinyscope.data.locate import has_split, locate, split_read
 from tinyscope.data.synthetic import write_tinyperson
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats import coco
@@ -166,3 +167,29 @@ def test_what_cannot_be_read_is_named(tiny_set, tmp_path):
         read(tiny_set, annotations=str(tmp_path / "dogs.json"))
     with pytest.raises(DataError, match=r"4 of 4 images are missing.*option `images`"):
         read(tiny_set, annotations=str(whole), images=str(tmp_path))
+
+
+@pytest.mark.parametrize("split", ["val", "valid", "validation", "test", "testing"])
+def test_there_are_two_splits_and_the_second_goes_by_many_names(tiny_set, split):
+    assert read(tiny_set, split=split).root == locate(tiny_set, split).root == tiny_set / "test"
+    assert has_split(tiny_set, split)
+    assert (split_read(tiny_set, split), split_read(tiny_set, "training")) == ("test", "train")
+
+
+@pytest.mark.parametrize(("split", "meant"), [("tain", "train"), ("train2017", "train")])
+def test_a_split_of_another_name_is_not_taken_for_the_test_set(tiny_set, split, meant):
+    for reader in (locate, lambda folder, split: read(folder, split=split)):
+        with pytest.raises(DataError, match=f"no split '{split}'; did you mean {meant}"):
+            reader(tiny_set, split)
+    assert not has_split(tiny_set, split)
+
+
+def test_files_of_ones_own_lie_beside_the_published_ones(tiny_set, tmp_path):
+    shutil.copytree(tiny_set, tmp_path / "own")
+    shutil.copy(
+        tmp_path / "own/annotations/task/tiny_set_train_all.json",
+        tmp_path / "own/train/annotations.json",
+    )
+    (tmp_path / "own/train").rename(tmp_path / "own/fold1")
+    assert has_split(tmp_path / "own", "fold1")
+    assert locate(tmp_path / "own", "fold1").root == tmp_path / "own" / "fold1"
