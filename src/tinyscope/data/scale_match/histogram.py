@@ -16,10 +16,10 @@ _QUANTILES = 10_000
 
 @dataclass(frozen=True)
 class SizeHistogram:
-    """Shares of objects between neighbouring sizes.
+    """Shares of objects between neighboring sizes.
 
     `probabilities` (b,) add up to 1; `edges` (b + 1,) are pixels, positive and ascending, where
-    neighbours may be equal.
+    neighbors may be equal.
 
     Raises:
         ValueError: They are not.
@@ -132,7 +132,7 @@ def _even_bins(
     """Counts and edges of bins of equal width from the first to the last of ascending values."""
     low, high = (values if len(values) else everything)[[0, -1]]
     if low == high:
-        # numpy would widen the range by half a pixel to either side, past the neighbours.
+        # numpy would widen the range by half a pixel to either side, past the neighbors.
         return np.eye(1, bins)[0] * len(values), np.full(bins + 1, low)
     counts, edges = np.histogram(values, bins, (low, high))
     return counts.astype(np.float64), edges

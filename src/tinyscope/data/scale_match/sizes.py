@@ -1,12 +1,14 @@
 """Which objects have a size that counts, and where the sizes of a set are read from."""
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyscope.catalog import nearest
 from tinyscope.data.locate import locate
 from tinyscope.data.scale_match.histogram import (
     BINS,
@@ -24,6 +26,9 @@ UNCLEAR = ("uncertain", "logo", "in_dense_image")
 
 _LARGEST = 2**20
 """Bytes of a histogram's file; a larger one is a data set and is not read twice."""
+_KEYS = (("edges", "probabilities"), ("mean", "deviation"))
+_KINDS = " or ".join(" and ".join(keys) for keys in _KEYS)
+_OF_DATA_SETS = ("images", "annotations", "categories")
 
 
 def counted_rows(annotations: Annotations) -> NDArray[np.bool_]:
@@ -70,8 +75,9 @@ def read_histogram(
 ) -> SizeHistogram:
     """The histogram of a data set, or the one that a small JSON file holds.
 
-    Such a file is an object of `edges` and `probabilities`, or of the `mean` and `deviation` of a
-    log-normal distribution; the options are for data sets alone, but for the bins of the latter.
+    Such a file is an object of `edges` and `probabilities` (or counts, which are divided by their
+    sum), or of the `mean` and `deviation` of a log-normal distribution; the options are for data
+    sets alone, but for the bins of the latter.
 
     Args:
         path: A COCO file, a data set's folder, or a histogram's file.
@@ -82,19 +88,23 @@ def read_histogram(
         DataError: It cannot be read, or what it holds is no distribution of sizes.
     """
     content = _small_object(path)
+    if content is None or not content.keys().isdisjoint(_OF_DATA_SETS):
+        sizes = read_sizes(path, split)
+        return size_histogram(sizes, bins=bins, tails=tails, logarithmic=logarithmic)
     try:
-        if "edges" in content or "probabilities" in content:
-            edges, shares = (_numbers(content, key, 1) for key in ("edges", "probabilities"))
-            total = shares.sum()
-            if not total > 0:
-                raise ValueError("probabilities of sizes add up to nothing; there is no mass")
-            return SizeHistogram(shares / total, edges)
-        if "mean" in content or "deviation" in content:
-            mean, deviation = (_numbers(content, key, 0) for key in ("mean", "deviation"))
+        keys = _KEYS[0] if not content.keys().isdisjoint(_KEYS[0]) else _KEYS[1]
+        _check_keys(content, keys)
+        if keys == _KEYS[1]:
+            mean, deviation = (_numbers(content, key, 0) for key in keys)
             return log_normal_histogram(float(mean), float(deviation), bins)
+        edges, shares = (_numbers(content, key, 1) for key in keys)
+        if (shares < 0).any():
+            raise ValueError(f"probabilities must not be negative, got {shares.min():g}")
+        if not shares.any():
+            raise ValueError("probabilities add up to nothing; there is no mass")
+        return SizeHistogram(shares / shares.sum(), edges)
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: {error}; correct the histogram") from error
-    return size_histogram(read_sizes(path, split), bins=bins, tails=tails, logarithmic=logarithmic)
 
 
 def histogram_text(histogram: SizeHistogram) -> str:
@@ -106,21 +116,33 @@ def histogram_text(histogram: SizeHistogram) -> str:
     return json.dumps(columns, indent=2) + "\n"
 
 
-def _small_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a small file; empty where there is none."""
+def _small_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a small file; None where there is none."""
     if path.suffix != ".json" or not path.is_file() or path.stat().st_size > _LARGEST:
-        return {}
+        return None
     try:
         content = json.loads(read_text(path))
     except json.JSONDecodeError:
-        return {}  # the reader of data sets says what is wrong
-    return content if isinstance(content, dict) else {}
+        return None  # the reader of data sets says what is wrong
+    return content if isinstance(content, dict) else None
+
+
+def _check_keys(content: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """That a histogram's file holds these keys and no other."""
+    known = keys if not content.keys().isdisjoint(keys) else tuple(chain(*_KEYS))
+    if unknown := [key for key in content if key not in known]:
+        raise ValueError(
+            f"unknown key {unknown[0]!r} (a histogram holds {_KINDS}, and a data set "
+            f"{', '.join(_OF_DATA_SETS)}{nearest(unknown[0], known)})"
+        )
+    if missing := [key for key in keys if key not in content]:
+        raise ValueError(f"the key {missing[0]!r} is missing (a histogram holds {_KINDS})")
 
 
 def _numbers(content: dict[str, Any], key: str, axes: int) -> NDArray[np.float64]:
-    if key not in content:
-        raise ValueError(f"the key {key!r} is missing")
     found = np.array(content[key], dtype=np.float64)
     if found.ndim != axes:
         raise ValueError(f"{key} must be {'a list of numbers' if axes else 'one number'}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{key} must be finite, got {found[~np.isfinite(found)].item(0):g}")
     return found

@@ -32,7 +32,9 @@ class InstanceMatch:
     """Gives every object that stands alone a size of its own, where it is.
 
     An object stays as it is when its window, before or after, would touch another object or an
-    ignored region, when it reaches out of the image, or when no size in the range can be found.
+    ignored region, when it reaches out of the image, or would be less than 1 px wide or high. One
+    whose size would be out of the range takes the range's end, or, where `rule` does not clip,
+    stays as it is too.
 
     Args:
         sizes: Where wanted sizes are drawn from, or what maps present ones to them.
@@ -63,7 +65,7 @@ class InstanceMatch:
         target = sample.target
         boxes = target.boxes.clone()
         moves: list[Move] = []
-        # One by one, since where one may grow depends on how far its neighbours have grown.
+        # One by one, since where one may grow depends on how far its neighbors have grown.
         for row in torch.nonzero(~target.ignore).flatten().tolist():
             box = target.boxes[row]
             factor = factor_for(box[None], self.sizes, self.rule, random.random).value
@@ -98,7 +100,9 @@ def instance_match(
 
     Args:
         target, match, source, split, bins, tails, logarithmic: See `wanted_sizes`.
-        scale_range, outside: See `FactorRule`; the default factor is 1.
+        scale_range: Smallest and largest factor of an object's sides.
+        outside: What becomes of an object whose factor is out of this range: `clip` gives it the
+            end that it crossed, `default` leaves it as it is.
         border: See `InstanceMatch`.
         annotations: What is trained on.
 
