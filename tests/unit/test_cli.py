@@ -175,9 +175,39 @@ def test_evaluate_passes_on_how_images_are_looked_through_and_prints_it(engine, 
         "limit": 1000,
     }
     assert capsys.readouterr().out == (
-        "AP50 0.5\n\nwhole images: tile (512, 640), overlap 100, tiling runtime, scale 1.0, "
+        "AP50 0.5\n\nwhole images: tile 640x512, overlap 100, tiling runtime, scale 1.0, "
         "flip False, limit 1000; merged by pooled_nms (iou_threshold 0.6)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("stamp", "line"),
+    [
+        (
+            {"scored": "tiles as images of their own", "truth": "t.json", "found": "d.json"},
+            "Tiles were scored as images of their own: what a seam cuts counts in each. For the "
+            "figures of whole images merge first: tinyscope merge d.json --tiles t.json --out "
+            "WHOLE.json",
+        ),
+        (
+            {
+                "scored": "whole images",
+                "merged": {
+                    "tile": [512, 640],
+                    "overlap": 50,
+                    "limit": None,
+                    "rule": {"name": "nms", "iou_threshold": 0.3},
+                },
+            },
+            "whole images: tile 640x512, overlap 50; merged by nms (iou_threshold 0.3)",
+        ),
+    ],
+)
+def test_evaluate_says_what_tiles_mean_for_scores_of_files(stamp, line, engine, capsys):
+    result = types.SimpleNamespace(table="AP50 0.5", stamp=stamp, to_json=lambda: "{}")
+    engine("tinyscope.engine.evaluate:evaluate_files", result)
+    assert call("evaluate", "--truth", "t.json", "--detections", "d.json") == 0
+    assert capsys.readouterr().out == f"AP50 0.5\n\n{line}\n"
 
 
 def test_evaluate_takes_the_truth_of_whole_images_beside_tiles(engine):

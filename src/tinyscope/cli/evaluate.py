@@ -93,14 +93,35 @@ def evaluate(
         write_json(result.to_json(), json_file)
     if str(json_file) != "-":
         typer.echo(result.table)
-        if "predict" in result.stamp:
-            typer.echo("\n" + looked(result.stamp))
+        if remark := remark_on(result.stamp):
+            typer.echo(f"\n{remark}")
 
 
-def looked(stamp: Mapping[str, Any]) -> str:
+def remark_on(stamp: Mapping[str, Any]) -> str | None:
     """How the images were looked through, in one line to be quoted with the numbers."""
-    settings = dict(stamp["predict"])
-    rule = dict(settings.pop("merge"))
+    if "predict" in stamp:
+        settings = dict(stamp["predict"])
+        return looked(stamp["scored"], settings, settings.pop("merge"))
+    if "merged" in stamp:
+        record = stamp["merged"]
+        settings = {key: record[key] for key in ("tile", "overlap", "limit") if key in record}
+        return looked(stamp["scored"], settings, record["rule"])
+    if stamp.get("scored", "").startswith("tiles"):
+        return (
+            "Tiles were scored as images of their own: what a seam cuts counts in each. For the "
+            f"figures of whole images merge first: tinyscope merge {stamp['found']} --tiles "
+            f"{stamp['truth']} --out WHOLE.json"
+        )
+    return None
+
+
+def looked(scored: str, settings: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
+    """The settings that are set, sizes as their options are written, and the rule of merging."""
     options = ", ".join(f"{key} {value}" for key, value in rule.items() if key != "name")
-    shown = [f"{key} {value}" for key, value in settings.items() if value is not None]
-    return f"{stamp['scored']}: {', '.join(shown)}; merged by {rule['name']} ({options})"
+    shown = [f"{key} {_written(value)}" for key, value in settings.items() if value is not None]
+    return f"{scored}: {', '.join(shown)}; merged by {rule['name']} ({options})"
+
+
+def _written(value: Any) -> str:
+    """A (height, width) as width x height."""
+    return f"{value[1]}x{value[0]}" if isinstance(value, list | tuple) else str(value)

@@ -14,7 +14,7 @@ def merge(
         Path, typer.Argument(help="COCO results list with ids and pixels of tiles.")
     ],
     tiles: Annotated[
-        Path, typer.Option(help="COCO file of the tiles: each image has a corner [x1, y1, x2, y2].")
+        Path, typer.Option(help="COCO file of the tiles: each image has a corner x1, y1, x2, y2.")
     ],
     out: Annotated[Path, typer.Option(help="COCO results list of the whole images to write.")],
     rule: Annotated[

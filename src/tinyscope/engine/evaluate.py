@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinyscope.engine.merge_record import read_record, record_path
+from tinyscope.errors import DataError
 from tinyscope.evaluation import Result, protocol_of
 from tinyscope.formats.coco import read_annotations, read_detections
+from tinyscope.formats.tables import Annotations
+
+TILES = "tiles as images of their own"
+"""Scored so, what a seam cuts counts in every tile that shows it; not comparable."""
 
 
 def evaluate_files(
@@ -15,16 +21,40 @@ def evaluate_files(
 ) -> Result:
     """Scores a COCO results list against a COCO annotation file.
 
+    The stamp says whether whole images were scored, or tiles as images of their own; and how
+    tiles were merged, where `tinyscope merge` made the results list (`merged`).
+
     Args:
         truth: Annotations.
         detections: Results list.
         protocol: Name of a protocol, or its name and options.
 
     Raises:
-        DataError: A file is missing, malformed or does not fit the other one.
+        DataError: A file is missing, malformed or does not fit the other one, or the record
+            that merging left beside the detections is malformed.
         SettingsError: The protocol or one of its options is unknown or wrong.
     """
     rules = protocol_of(protocol)  # a wrong one before large files are read
     annotations = read_annotations(Path(truth))
     found = read_detections(Path(detections), annotations)
-    return rules(annotations, found).stamped(truth=str(truth), found=str(detections))
+    result = rules(annotations, found).stamped(
+        truth=str(truth), found=str(detections), scored=kind_of(annotations)
+    )
+    record = read_record(Path(detections))
+    if record is None:
+        return result
+    place = record_path(Path(detections))
+    if record.get("detections") != len(found):  # the list was written anew by something else
+        note = f"{place} is of {record.get('detections')} detections, not {len(found)}: not stamped"
+        return result.stamped(notes=[note])
+    if annotations.windows is not None:
+        raise DataError(
+            f"{truth}: lists tiles, but {detections} holds merged detections of whole images (as "
+            f"{place.name} says); name the annotations of these"
+        )
+    return result.stamped(merged=dict(record))
+
+
+def kind_of(annotations: Annotations) -> str:
+    """What is scored, for the stamp of a result."""
+    return "whole images" if annotations.windows is None else TILES

@@ -9,6 +9,7 @@ from torch import nn
 from tinyscope.data.locate import split_read
 from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load_trained
+from tinyscope.engine.evaluate import kind_of
 from tinyscope.engine.find import find_all, find_in_tiles
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.sources import locate_splits, open_annotations
@@ -48,7 +49,7 @@ def evaluate_detector(
     finally:
         model.train(training)
     result = evaluate(annotations, found, protocol or recipe.evaluate.protocol)
-    return result.stamped(scored=_kind(annotations), predict=predictor.stamp)
+    return result.stamped(scored=kind_of(annotations), predict=predictor.stamp)
 
 
 def evaluate_model(
@@ -80,7 +81,8 @@ def evaluate_model(
         DataError: The data set cannot be read, or has a class that the detector does not know;
             it holds tiles and there is no `truth`, or whole images and there is, or tiles that
             do not fit these.
-        SettingsError: The protocol or a setting is unknown or wrong.
+        SettingsError: The protocol or a setting is unknown or wrong, or says what tiles there
+            are though `data` does.
     """
     given = None if protocol is None else protocol_of(protocol)  # wrong ones before all else
     detector = load_trained(checkpoint)
@@ -101,11 +103,12 @@ def evaluate_model(
                 f"{data}: the images are tiles of larger ones, which cannot be scored without "
                 "annotations of these; name them as the truth (--truth)"
             )
-        if settings.get("tile"):
-            raise SettingsError(
-                f"tile: {data} says itself what the tiles are; leave it out, or name the whole "
-                "images as the data"
-            )
+        for setting in ("tile", "overlap", "tiling"):
+            if settings.get(setting) is not None:  # a tile of 0 as well: all at once
+                raise SettingsError(
+                    f"{setting}: {data} says itself what the tiles are; leave it out, or name the "
+                    "whole images as the data"
+                )
         tiles = annotations
         located = locate_splits(Path(truth), split or "val", detector.recipe.data.first_pixel)
         annotations = in_order_of(located, detector.names, str(checkpoint))
@@ -148,10 +151,6 @@ def _is_of(part: Part, data: Path) -> bool:
         return False
     # The layouts of the other benchmarks are told by their readers, with what they looked for.
     return part["name"] != "tinyperson" or (part["annotations"] is None and is_published(data))
-
-
-def _kind(annotations: Annotations) -> str:
-    return "whole images" if annotations.windows is None else "tiles as images of their own"
 
 
 def in_order_of(annotations: Annotations, names: tuple[str, ...], source: str) -> Annotations:

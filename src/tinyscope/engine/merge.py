@@ -10,8 +10,9 @@ import torch
 
 from tinyscope.data.names import with_names
 from tinyscope.engine.find import as_table
+from tinyscope.engine.merge_record import tile_and_overlap, write_record
 from tinyscope.engine.tile_sets import tiles_of_images, windows_of
-from tinyscope.errors import DataError
+from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.coco import read_annotations, read_detections, write_detections
 from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.formats.whole_images import read_whole_images
@@ -52,6 +53,9 @@ def merge(
 ) -> Merged:
     """Merges detections that were made tile by tile, and writes those of the whole images.
 
+    A record of rule, limit and tiles is written beside `out` (`whole.merge.json` of `whole.json`),
+    so that scores of it can state them.
+
     Args:
         detections: COCO results list with ids of tiles; boxes are in pixels of the tile.
         tiles: COCO file whose images are tiles: each has a `corner` [x1, y1, x2, y2] in the image
@@ -65,12 +69,17 @@ def merge(
     Raises:
         DataError: A file is missing, malformed or does not fit the others, an image is not
             covered by its tiles, or the results cannot be written.
-        SettingsError: The rule or one of its options is unknown or wrong.
+        SettingsError: The rule or one of its options is unknown or wrong, or is for detectors.
     """
     options = MERGES.check({"name": rule} if isinstance(rule, str) else rule, "rule")
     apply = MERGES.build(options, "rule")  # a wrong one before large files are read
+    if getattr(apply, "undecided", False):
+        raise SettingsError(
+            "rule.undecided: asks detectors for what they found before their suppression, and a "
+            "file holds what it holds; leave it out"
+        )
     of_tiles = read_annotations(Path(tiles))
-    windows_of(of_tiles)  # that they are tiles, before what is said of them
+    windows = windows_of(of_tiles)  # that they are tiles, before what is said of them
     whole = read_whole_images(Path(tiles)) if truth is None else read_annotations(Path(truth))
     if whole is None:
         raise DataError(
@@ -81,6 +90,16 @@ def merge(
     table = read_detections(Path(detections), of_tiles)
     merged = merge_tables(table, of_tiles, whole, apply, limit)
     write_detections(merged, whole, Path(out))
+    tile, overlap = tile_and_overlap(windows, of_tiles.files)
+    record = {
+        "detections": len(merged),
+        "tiles": str(tiles),
+        "tile": tile,
+        "overlap": overlap,
+        "rule": options,
+        "limit": limit,
+    }
+    write_record(Path(out), record)
     return Merged(Path(out), len(of_tiles), len(whole), len(table), len(merged), options, limit)
 
 

@@ -1,10 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 from tile_files import detections_of, edit, write_files
 
 from tinyscope.engine.evaluate import evaluate_files
 from tinyscope.engine.merge import merge
+from tinyscope.engine.merge_record import tile_and_overlap
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.tiling import MERGES
 
@@ -93,6 +95,48 @@ def test_the_best_of_an_image_stay_where_a_limit_is_given(files, tmp_path):
     assert "limit 1" in str(done)
 
 
+def test_scores_of_merged_detections_say_how_they_were_merged(files, tmp_path):
+    whole, tiles, found = files
+    out = tmp_path / "out.json"
+    merge(found, tiles, out, {"name": "sspnet", "iou_threshold": 0.6}, limit=7)
+    merged = evaluate_files(whole, out).stamp["merged"]
+    assert merged["rule"]["name"] == "sspnet"
+    assert merged["rule"]["iou_threshold"] == 0.6
+    assert (merged["limit"], merged["tile"], merged["overlap"]) == (7, [40, 50], 12)
+    assert (merged["tiles"], merged["detections"]) == (str(tiles), 5)
+    with pytest.raises(DataError, match=r"tiles\.json: lists tiles, but .* merged detections"):
+        evaluate_files(edit(tiles, lambda c: c.update(images=of_ids(whole, c))), out)
+    edit(out, lambda rows: rows.pop())
+    stamp = evaluate_files(whole, out).stamp
+    assert "merged" not in stamp
+    assert "is of 5 detections, not 4: not stamped" in stamp["notes"][0]
+    (tmp_path / "out.merge.json").write_text("{}")
+    with pytest.raises(DataError, match=r"out\.merge\.json: says nothing of a rule"):
+        evaluate_files(whole, out)
+
+
+def of_ids(whole, content):
+    """Tiles whose ids are those of whole images by chance."""
+    ids = [image["id"] for image in json.loads(whole.read_text())["images"]]
+    content["annotations"] = []
+    return [tile | {"id": i} for tile, i in zip(content["images"], ids, strict=False)]
+
+
+def test_tiles_scored_as_they_are_are_stamped_as_such(files):
+    whole, tiles, found = files
+    assert evaluate_files(tiles, found).stamp["scored"] == "tiles as images of their own"
+    row = {"image_id": 100, "category_id": 30, "bbox": [1, 1, 2, 2], "score": 0.5}
+    found.write_text(json.dumps([row]))
+    assert evaluate_files(whole, found).stamp["scored"] == "whole images"
+
+
+def test_overlaps_that_differ_by_axis_are_both_told():
+    windows = np.array([[0, 0, 50, 40], [38, 0, 88, 40], [0, 30, 50, 70], [0, 0, 20, 40]])
+    files = np.array(["a", "a", "a", "b"])
+    assert tile_and_overlap(windows, files) == ([40, 50], [10, 12])
+    assert tile_and_overlap(windows[[0, 3]], files[[0, 3]]) == ([40, 50], None)
+
+
 def test_coordinates_keep_their_digits(files, tmp_path):
     _, tiles, found = files
     row = {"image_id": 11, "category_id": 30, "bbox": [0.1, 0.2, 3.3, 4.7], "score": 0.123456789}
@@ -117,6 +161,8 @@ def test_what_does_not_fit_is_named(files, tmp_path):
         SettingsError, match=r"rule\.name: no merge named 'sspnt'; did you mean sspnet"
     ):
         merge(found, tiles, tmp_path / "out.json", "sspnt")
+    with pytest.raises(SettingsError, match=r"rule\.undecided: asks detectors"):
+        merge(found, tiles, tmp_path / "out.json", {"name": "pooled_nms", "undecided": True})
     with pytest.raises(DataError, match="the images are no tiles"):
         merge(found, whole, tmp_path / "out.json", truth=whole)
     found.write_text(json.dumps([{**detections_of(tiles)[0], "image_id": 99}]))

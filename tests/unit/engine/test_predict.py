@@ -330,8 +330,9 @@ def test_tiles_and_whole_images_are_not_mistaken_for_each_other(tiled, monkeypat
         evaluate_model("best.ckpt", tiles, protocol="coco")
     with pytest.raises(DataError, match="the images are no tiles, so their own annotations"):
         evaluate_model("best.ckpt", whole, protocol="coco", truth=whole)
-    with pytest.raises(SettingsError, match="says itself what the tiles are"):
-        evaluate_model("best.ckpt", tiles, protocol="coco", truth=whole, tile=50)
+    for setting in ({"tile": 50}, {"tile": 0}, {"overlap": 0}, {"tiling": "flush"}):
+        with pytest.raises(SettingsError, match=f"{next(iter(setting))}: .*says itself what"):
+            evaluate_model("best.ckpt", tiles, protocol="coco", truth=whole, **setting)
     with pytest.raises(DataError, match="the annotated images are tiles of the files"):
         predict(finder(), [whole.parent / "a.png"], whole.parent / "out", truth=tiles)
 
