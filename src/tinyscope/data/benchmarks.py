@@ -34,13 +34,13 @@ def tinyperson(
 
     Args:
         path: The folder tiny_set.
-        split: `train` or `test`; others are taken for `test`.
+        split: `train` or `test`, which `val` means as well.
         annotations: A file in place of those of the published layout.
         images: Folder that its file names start from; found by the layout if left out.
         tiles: The published tiles of 640 x 512 px in place of whole images.
         erased: The published images in which regions are painted over already.
         dense: Keep the images that are too crowded to have been annotated well.
-        task: `sea` or `earth` ignore the persons of the other category.
+        task: `sea` or `earth` ignore the persons of the other category, however they are marked.
         ignored: What becomes of rows marked `ignore`; if erased, so are those marked `logo`.
         uncertain: What becomes of rows marked `uncertain` and not `ignore`.
         keep_empty: Keep images without an object.
@@ -62,9 +62,10 @@ def tinyperson(
             "tiles, or let data.windows cut the whole images"
         )
     none = np.zeros_like(read.ignore)
-    flagged = read.ignore & ~read.crowd
-    logo = read.marks.get("logo", none) & ~flagged if ignored == "erase" else none
-    unsure = read.marks.get("uncertain", none) & ~flagged & ~logo
+    other = read.marks.get(tinyperson_format.OTHER, none)  # persons: no reason to paint them over
+    flagged = read.ignore & ~read.crowd & ~other
+    logo = read.marks.get("logo", none) & ~flagged & ~other if ignored == "erase" else none
+    unsure = read.marks.get("uncertain", none) & ~flagged & ~other & ~logo
     result = treated(
         read,
         {"ignore": (flagged, ignored), "logo": (logo, ignored), "uncertain": (unsure, uncertain)},

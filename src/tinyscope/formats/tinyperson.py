@@ -22,6 +22,8 @@ Task = Literal["all", "sea", "earth"]
 """Which persons are objects; published results are of `all`."""
 
 NAME = "person"
+OTHER = "other_category"
+"""Mark of persons that are ignored because the task is the other category alone."""
 _CATEGORIES: Mapping[str, Task] = {NAME: "all", "sea_person": "sea", "earth_person": "earth"}
 
 _WHOLE = (
@@ -172,15 +174,17 @@ def read_annotations(
             f"task {task} cannot be told; take annotations/tiny_set_train.json or its like"
         )
     other = np.zeros_like(read.ignore) if task == "all" else ~np.array(wanted)[read.labels]
+    added = other & ~read.ignore
     person = replace(
         read,
         names=(NAME,),
         category_ids=(1,),
         labels=np.zeros_like(read.labels),
         ignore=read.ignore | other,
+        marks={**read.marks, OTHER: added} if added.any() else read.marks,
     )
-    if added := int((other & ~read.ignore).sum()):
-        person = person.noted(f"{added} persons of the other category are ignored (task {task})")
+    if count := int(added.sum()):
+        person = person.noted(f"{count} persons of the other category are ignored (task {task})")
     return person if dense else _without_dense(person)
 
 

@@ -14,6 +14,7 @@ from tinyscope.data.locate import has_split, locate, split_read
 from tinyscope.data.synthetic import write_tinyperson
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats import coco
+from tinyscope.formats.tinyperson import OTHER
 
 SIZE = (420, 560)
 
@@ -149,6 +150,24 @@ def test_a_task_ignores_the_other_category(tiny_set):
     assert objects[0] + objects[1] == objects[2]
     assert sea.names == earth.names == ("person",)
     assert "persons of the other category are ignored" in sea.notes[0] + earth.notes[0]
+
+
+@pytest.mark.parametrize("treatment", ["erase", "drop"])
+def test_persons_of_the_other_category_stay_ignored_whatever_becomes_of_regions(
+    tiny_set, treatment
+):
+    both = {task: read(tiny_set, task=task) for task in ("sea", "earth")}
+    task, plain = next(item for item in both.items() if OTHER in item[1].marks)
+    other = plain.marks[OTHER]
+    assert other.any()
+    assert plain.ignore[other].all()
+    counts = {note.split()[0] for note in plain.notes if "other category" in note}
+    assert counts == {str(other.sum())}
+    result = read(tiny_set, task=task, ignored=treatment, uncertain="object")
+    assert result.marks[OTHER].sum() == other.sum()
+    assert result.ignore[result.marks[OTHER]].all()
+    painted = result.marks.get(ERASE, np.zeros_like(result.ignore))
+    assert not (painted & result.marks[OTHER]).any()
 
 
 def test_what_cannot_be_read_is_named(tiny_set, tmp_path):
