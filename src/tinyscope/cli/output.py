@@ -44,7 +44,7 @@ Tile = Annotated[
 ]
 Overlap = Annotated[
     int | None,
-    typer.Option(min=0, help="Of neighbouring tiles, pixels; else the recipe's."),
+    typer.Option(min=0, help="Of neighboring tiles, pixels; else the recipe's."),
 ]
 Tilings = Annotated[
     TilingName | None,

@@ -32,7 +32,7 @@ def tiled(
     Args:
         annotations: Whole images, of known sizes.
         tile: (height, width).
-        overlap: Of neighbours, pixels.
+        overlap: Of neighbors, pixels.
         tiling: How the grid ends, see `grid_windows`; also the rule for cut objects.
         min_visible: Share of its area from which a part is kept; the published one by default.
 

@@ -30,7 +30,7 @@ class TileCut:
     Args:
         tiling: How the grid ends, and by which rule cut objects are kept; see `data.tiles`.
         tile: (height, width).
-        overlap: Of neighbours, pixels.
+        overlap: Of neighbors, pixels.
         min_visible: Share of its area from which a cut object is kept; the rule's by default.
     """
 

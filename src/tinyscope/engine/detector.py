@@ -76,7 +76,7 @@ class Detector:
             images: One image, or a list of them; see `Picture`.
             tile: Side, or (height, width), of the tiles that an image is cut into, pixels; 0 takes
                 the whole at once, None does as the recipe says.
-            overlap: Of neighbouring tiles, pixels; the recipe's by default.
+            overlap: Of neighboring tiles, pixels; the recipe's by default.
             settings: Of the recipe's `predict`, in place of them: `scale` enlarges images first,
                 `flip` looks at them mirrored as well, `score_threshold`, `limit`, ...
 

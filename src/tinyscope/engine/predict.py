@@ -86,7 +86,7 @@ def predict(
         out: Folder; made where it is missing.
         tile: Side, or (height, width), of the tiles that an image is cut into, pixels; 0 takes the
             whole at once, None does as the recipe says.
-        overlap: Of neighbouring tiles, pixels; the recipe's by default.
+        overlap: Of neighboring tiles, pixels; the recipe's by default.
         truth: COCO annotations of the images; results get its ids, pictures show what was found
             (green), missed (red) and false (blue). Detections of classes that it lacks stand in
             detections.csv alone.

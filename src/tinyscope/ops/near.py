@@ -2,7 +2,7 @@
 
 Boxes are hashed by their centers into grids whose cells grow by powers of two, each box into the
 grid whose cells are just not smaller than its longer side. Two boxes that overlap then lie in
-neighbouring cells of the coarser one's grid, so the work grows with the number of boxes that are
+neighboring cells of the coarser one's grid, so the work grows with the number of boxes that are
 really close to each other, not with the square of their number.
 """
 

@@ -125,7 +125,7 @@ def decay_scores(
             (scores[settler] == scores[other]) & (row[settler] > row[other])
         )
         settled = open_.clone()
-        settled[settler[worse]] = False  # an open neighbour is better, and may still decay this
+        settled[settler[worse]] = False  # an open neighbor is better, and may still decay this
         decays = settled[settler]
         # One by one in the sequential algorithm; the order of a product does not matter.
         scores.scatter_reduce_(0, other[decays], factor[decays], "prod")

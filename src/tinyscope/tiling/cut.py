@@ -10,7 +10,7 @@ from tinyscope.types import Size
 def grid_windows(size: Size, tile: Size, overlap: int, rule: Tiling = "flush") -> NDArray[np.int64]:
     """Windows of a regular grid that together cover every pixel of an image.
 
-    Neighbours overlap by `overlap` pixels. Where the tile is longer than the image, the window is
+    Neighbors overlap by `overlap` pixels. Where the tile is longer than the image, the window is
     as long as the image. The rules differ in what becomes of windows that reach out of it:
 
     - `flush`: the last row and column are shifted back to end at the border, so that they overlap
@@ -27,7 +27,7 @@ def grid_windows(size: Size, tile: Size, overlap: int, rule: Tiling = "flush") -
     Args:
         size: (height, width) of the image.
         tile: (height, width) of a window.
-        overlap: Pixels that neighbours share; at least the length of the longest object, or an
+        overlap: Pixels that neighbors share; at least the length of the longest object, or an
             object between two windows is whole in neither.
         rule: What happens at the border, and in which order windows stand.
 

@@ -80,7 +80,7 @@ class Found:
 
     def seen_twice(self) -> Bool[Tensor, "n"]:
         """Boxes that reach into pixels which another window may show as well."""
-        before, after = neighbours(self.windows, self.size)
+        before, after = neighbors(self.windows, self.size)
         low = self.boxes[:, :2] < before[self.tiles]
         high = self.boxes[:, 2:] > after[self.tiles]
         return (low | high).any(dim=1)
@@ -107,7 +107,7 @@ def in_image(windows: Int64[Tensor, "t 4"], found: Sequence[Detections], size: S
     return Found(boxes, scores, labels, tiles, windows, size)
 
 
-def neighbours(
+def neighbors(
     windows: Int64[Tensor, "t 4"], size: Size
 ) -> tuple[Int64[Tensor, "t 2"], Int64[Tensor, "t 2"]]:
     """Where, on each axis, the windows before a window end and the next one begins.

@@ -15,7 +15,7 @@ from tinyscope.types import Detections
 class NmsMerge:
     """Suppression among detections of one class that are from different windows.
 
-    Within a window the detector has decided already, so close neighbours that it told apart
+    Within a window the detector has decided already, so close neighbors that it told apart
     stay. A small object that lies on a larger one stays as well: the measure is the IoU. Only
     for a box that ends at the border of its window it is the share of the box that the other
     window's whole one covers, and the whole one wins whatever the scores.

@@ -10,7 +10,7 @@ from torch import Tensor
 from tinyscope.catalog import Share
 from tinyscope.ops.near import Near
 from tinyscope.ops.suppress import greedy, overlapping
-from tinyscope.tiling.found import Found, neighbours
+from tinyscope.tiling.found import Found, neighbors
 from tinyscope.types import Detections
 
 
@@ -66,7 +66,7 @@ def cores(found: Found) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
     """
     windows = found.windows
     height, width = found.size
-    before, after = neighbours(windows, found.size)
+    before, after = neighbors(windows, found.size)
     low = (windows[:, :2] + torch.maximum(before, windows[:, :2])) / 2
     high = (windows[:, 2:] + torch.minimum(after, windows[:, 2:])) / 2
     low = torch.where(windows[:, :2] <= 0, -torch.inf, low)

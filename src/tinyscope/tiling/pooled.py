@@ -17,7 +17,7 @@ from tinyscope.types import Detections
 class PooledNmsMerge:
     """Suppression among all detections of an image, also those of one window.
 
-    Neighbours that a window told apart are judged again, and parts of an object that seams cut
+    Neighbors that a window told apart are judged again, and parts of an object that seams cut
     stay where they overlap the whole by less than the threshold; `nms` does neither. For figures
     that can be compared with published ones, and for detectors that leave suppression to it.
 

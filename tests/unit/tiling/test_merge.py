@@ -71,7 +71,7 @@ def test_other_classes_in_one_place_are_left_alone(rule):
 
 
 @pytest.mark.parametrize("rule", [NmsMerge(), OwnershipMerge()])
-def test_neighbours_that_a_window_tells_apart_both_stay(rule):
+def test_neighbors_that_a_window_tells_apart_both_stay(rule):
     boxes = [[43.0, 20, 53, 30], [47.0, 20, 57, 30]]  # an IoU of 0.43
     assert as_set(rule(seen(boxes))) == as_set(Detections(*_all(boxes)))
 
@@ -112,7 +112,7 @@ def test_the_borders_of_the_image_cut_nothing():
     assert len(NmsMerge()(found)) == 2
 
 
-def test_soft_suppression_keeps_a_lesser_neighbour_of_another_window_with_a_lower_score():
+def test_soft_suppression_keeps_a_lesser_neighbor_of_another_window_with_a_lower_score():
     grid = windows((64, 104))
     one = Detections(*_all([[44.0, 20, 54, 30]]))
     other = Detections(torch.tensor([[8.0, 20, 18, 30]]), torch.tensor([0.8]), one.labels)

@@ -30,7 +30,7 @@ def scores(merged):
     return [round(float(s), 3) for s in merged.scores]
 
 
-def test_neighbours_of_one_window_are_judged_again():
+def test_neighbors_of_one_window_are_judged_again():
     near = [(10, 10, 20, 20, 0.9, 0), (13, 10, 23, 20, 0.8, 0)]  # an IoU of 0.54
     found = of_windows(near, [])
     assert scores(PooledNmsMerge()(found)) == [0.9]
