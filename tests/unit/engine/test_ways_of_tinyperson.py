@@ -12,6 +12,7 @@ from tinyscope.engine.detector import Detector
 from tinyscope.engine.evaluate import evaluate_files
 from tinyscope.engine.evaluate_model import evaluate_model
 from tinyscope.engine.merge import merge
+from tinyscope.engine.predict import predict
 from tinyscope.errors import DataError
 from tinyscope.formats.coco import read_annotations
 from tinyscope.formats.files import split_in
@@ -84,6 +85,15 @@ def test_tiles_that_were_converted_are_merged_with_the_original_truth(tiny_set, 
     done = merge(tmp_path / "found.json", tiles, out, truth=truth)
     assert done.images == len(read_annotations(truth))
     assert evaluate_files(truth, out, "tinyperson")["AP50_tiny"] > 0.9
+
+
+def test_images_are_compared_with_a_truth_that_leaves_dense_ones_out(tiny_set, tmp_path):
+    detector = Detector(Nothing(), load_recipe("quick/small", ["predict.tile=null"]), ["person"])
+    truth = tiny_set / TRUTH
+    with pytest.raises(DataError, match=r"labeled_dense_images/.* is not among the 2 annotated"):
+        predict(detector, [tiny_set / "test"], tmp_path, truth=truth, pictures=False)
+    listed = [tiny_set / "test" / kind for kind in ("labeled_images", "pure_bg_images")]
+    assert predict(detector, listed, tmp_path, truth=truth, pictures=False).images == 2
 
 
 @pytest.mark.usefixtures("detector")
