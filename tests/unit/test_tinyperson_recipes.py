@@ -212,7 +212,7 @@ def test_monotone_scale_match_differs_from_its_baseline_in_the_weights_alone():
 @pytest.mark.parametrize("name", sorted(PRE_TRAININGS))
 def test_pre_training_is_validated_on_small_objects(name):
     shown = load(name)
-    assert shown.predict.scale == shown.data.transforms[0]["default_scale"] == 0.25
+    assert shown.predict.scale == 0.42  # 640 x 480 in the published 333 x 200
     assert shown.evaluate.protocol["name"] == "coco"
 
 
