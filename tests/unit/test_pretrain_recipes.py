@@ -43,5 +43,10 @@ def test_networks_whose_first_steps_would_diverge_warm_up(name):
 
 
 @pytest.mark.parametrize("name", [n for n in recipes.names() if "pretrain/cifar10_" in n])
-def test_a_recipe_of_our_own_promises_nothing(name):
-    assert load_pretraining(name).expected == {}
+def test_a_recipe_of_our_own_expects_what_was_measured(name):
+    measured = {
+        "pretrain/cifar10_small": {"top1": 0.83},
+        "pretrain/cifar10_narrow_bh_resnet50": {"top1": 0.772},
+        "pretrain/cifar10_narrow_resnet50": {"top1": 0.765},
+    }
+    assert load_pretraining(name).expected == measured.get(name, {})
