@@ -118,6 +118,24 @@ def tiny_citypersons(
     return check_files(read if keep_empty else without_empty(read))
 
 
+def may_be_of(name: str, folder: Path, *, own_file: bool) -> bool:
+    """Whether the reader of that name is to be tried on a folder.
+
+    Of the benchmarks whose layout is not looked for beforehand, readers say what they miss.
+
+    Args:
+        name: In the table of data sets.
+        folder: That may have the benchmark's layout.
+        own_file: Whether the reader is told a file of annotations, which need not lie there.
+    """
+    return name != "tinyperson" or (not own_file and tinyperson_format.is_published(folder))
+
+
+def split_read(name: str, split: str) -> str:
+    """What the reader of that name reads when it is asked for a split."""
+    return tinyperson_format.published_split(split) if name == "tinyperson" else split
+
+
 def _given(path: Path | None, name: str) -> Path:
     if path is None:
         raise SettingsError(

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from tinyscope.data import benchmarks
 from tinyscope.data.locate import split_read
 from tinyscope.data.names import with_names
 from tinyscope.engine.detector import load_trained
@@ -17,7 +18,6 @@ from tinyscope.errors import DataError, SettingsError
 from tinyscope.evaluation import Result, evaluate, protocol_of
 from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
-from tinyscope.formats.tinyperson import is_published, published_split
 from tinyscope.settings import DataSettings, Part, Recipe
 
 
@@ -140,17 +140,15 @@ def _opened(
     splits = (split or part["split"]).split("+")
     each = [settings.model_copy(update={"val": part | {"split": one}}) for one in splits]
     opened = join([open_annotations(one, "val", data) for one in each])
-    if part["name"] == "tinyperson":
-        splits = [published_split(one) for one in splits]
-    return opened, "+".join(splits)
+    return opened, "+".join(benchmarks.split_read(part["name"], one) for one in splits)
 
 
 def _is_of(part: Part, data: Path) -> bool:
     """Whether a data set of a recipe is to be looked for in the folder `data`."""
     if part.get("path", "") is not None or "split" not in part or data.is_file():
         return False
-    # The layouts of the other benchmarks are told by their readers, with what they looked for.
-    return part["name"] != "tinyperson" or (part["annotations"] is None and is_published(data))
+    own_file = part.get("annotations") is not None
+    return benchmarks.may_be_of(part["name"], data, own_file=own_file)
 
 
 def in_order_of(annotations: Annotations, names: tuple[str, ...], source: str) -> Annotations:

@@ -87,6 +87,8 @@ class Predictor:
         """The settings that decide what is found, for the stamp of a result."""
         kept = ("tile", "overlap", "tiling", "scale", "flip", "merge", "score_threshold", "limit")
         values = self.settings.model_dump()
+        if self.settings.tile_size is None:  # then they decide nothing
+            values |= {"overlap": None, "tiling": None}
         return {key: values[key] for key in kept}
 
     def _grid(self, size: Size) -> NDArray[np.int64]:

@@ -69,6 +69,12 @@ def test_sides_are_padded_for_the_backbone_too(backbone, neck, expected):
     assert side_divisor(model) == expected
 
 
+def test_a_stamp_says_nothing_of_tiles_where_there_are_none():
+    tiled, whole = finder().predictor(tile=64, overlap=16), finder().predictor(tile=0, overlap=16)
+    assert {"tile": 64, "overlap": 16, "tiling": "flush"}.items() <= tiled.stamp.items()
+    assert [whole.stamp[key] for key in ("tile", "overlap", "tiling")] == [None, None, None]
+
+
 def test_tiles_go_through_the_model_in_batches():
     detector = finder()
     detector.predict(picture([], size=(64, 200)), tile=64, overlap=16, batch=3)
