@@ -6,7 +6,6 @@ from golden_files import HERE, Topic, root
 TO_COME = {
     "rfla": "RFLA",
     "sirst": "infrared targets: OSCAR, NoCoAP",
-    "sspnet": "SSPNet",
     "video_longtail": "FGFA, balanced group softmax",
 }
 TOPICS = sorted(p.name for p in root().iterdir() if p.is_dir()) if root().is_dir() else []

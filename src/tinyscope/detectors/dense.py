@@ -12,8 +12,8 @@ from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
 from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
 from tinyscope.detectors.select import Rank, best_pairs, level_spans
+from tinyscope.detectors.suppression import Decay, Suppression
 from tinyscope.ops.boxes import clip_boxes
-from tinyscope.ops.suppress import nms_per_class
 from tinyscope.types import Coder, DenseOutputs, Detections, Priors, Size, Target
 
 
@@ -34,6 +34,8 @@ class DenseDetector(nn.Module):
         candidates: Best (prior, class) pairs per level and image that suppression sees.
         rank: Whether `candidates` are pairs above the threshold, or priors before it.
         nms: IoU above which the lesser of two detections of a class goes.
+        decay: Whether its score decays instead, and how (Soft-NMS).
+        decay_floor: Detections whose score decays below this are dropped.
         limit: Detections per image.
         ignore_threshold: Background priors of which an ignored region covers more than this
             take no part in the loss.
@@ -61,6 +63,8 @@ class DenseDetector(nn.Module):
         candidates: PositiveInt = 2000,
         rank: Rank = "pairs",
         nms: Share = 0.5,
+        decay: Decay = "none",
+        decay_floor: Share = 0.05,
         limit: PositiveInt = 1000,
         ignore_threshold: Share = 0.5,
     ) -> None:
@@ -69,7 +73,8 @@ class DenseDetector(nn.Module):
         self.backbone, self.neck, self.head = backbone, neck, head
         self.priors, self.assigner, self.sampler, self.coder = priors, assigner, sampler, coder
         self.score_threshold, self.candidates, self.rank = score_threshold, candidates, rank
-        self.nms, self.limit, self.ignore_threshold = nms, limit, ignore_threshold
+        self.suppress = Suppression(nms, decay, decay_floor, limit)
+        self.ignore_threshold = ignore_threshold
 
     def forward(self, images: Tensor) -> DenseOutputs:
         """Images (b, 3, h, w), 0 to 255, to raw outputs of all priors."""
@@ -142,10 +147,9 @@ class DenseDetector(nn.Module):
         boxes = self.coder.decode(priors[prior], outputs.deltas[image, prior])
         boxes = clip_boxes(boxes, size)
         if suppress:
-            kept = nms_per_class(boxes, scores, labels, self.nms, self.limit)
-        else:
-            kept = scores.argsort(descending=True, stable=True)
-        return Detections(boxes[kept], scores[kept], labels[kept])
+            return self.suppress(boxes, scores, labels)
+        order = scores.argsort(descending=True, stable=True)
+        return Detections(boxes[order], scores[order], labels[order])
 
     def _priors(self, outputs: DenseOutputs) -> Priors:
         return self.priors(outputs.pyramid.sizes, outputs.logits.device)

@@ -28,9 +28,15 @@ class Assigner(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Which assigned priors take part in the loss."""
+    """Which assigned priors take part in the loss.
 
-    def __call__(self, assigned: Tensor, target: Target) -> Matches: ...
+    `assigned` (p,) holds rows of `target`, which has no ignored ones; `scores` (p,) are those that
+    an earlier stage gave the priors, None in a first one.
+    """
+
+    def __call__(
+        self, assigned: Tensor, target: Target, priors: Priors, scores: Tensor | None = None
+    ) -> Matches: ...
 
 
 @runtime_checkable

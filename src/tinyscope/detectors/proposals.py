@@ -30,6 +30,20 @@ class ProposalLimits:
     across: float | None = None
 
 
+@dataclass(frozen=True)
+class Proposals:
+    """Regions of one image that may hold an object, best first; `scores` in [0, 1]."""
+
+    boxes: Float[Tensor, "n 4"]
+    scores: Float[Tensor, "n"]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, rows: Tensor) -> "Proposals":
+        return Proposals(self.boxes[rows], self.scores[rows])
+
+
 class ProposalStage(nn.Module):
     """A head that scores priors as object or not, and the proposals made from it.
 
@@ -99,8 +113,8 @@ class ProposalStage(nn.Module):
     @torch.no_grad()
     def propose(
         self, outputs: DenseOutputs, sizes: Sequence[Size], limits: ProposalLimits
-    ) -> list[Tensor]:
-        """Boxes (n, 4) of each image, best first, cut at the borders of the unpadded image."""
+    ) -> list[Proposals]:
+        """Those of each image, cut at the borders of the unpadded image."""
         priors = self._priors(outputs)
         spans = level_spans(priors.levels)
         return [
@@ -116,7 +130,7 @@ class ProposalStage(nn.Module):
         priors: Priors,
         spans: Sequence[slice],
         limits: ProposalLimits,
-    ) -> Tensor:
+    ) -> Proposals:
         best = torch.cat(
             [
                 logits[span].topk(min(limits.before, span.stop - span.start)).indices + span.start
@@ -129,9 +143,10 @@ class ProposalStage(nn.Module):
         boxes, best = boxes[large], best[large]
         scores = logits[best].sigmoid()
         kept = nms_per_class(boxes, scores, priors.levels[best], self.nms, limits.after)
+        found = Proposals(boxes[kept], scores[kept])
         if limits.across is None:
-            return boxes[kept]
-        return boxes[kept][across_levels(boxes[kept], scores[kept], limits.across)]
+            return found
+        return found[across_levels(found.boxes, found.scores, limits.across)]
 
     def _priors(self, outputs: DenseOutputs) -> Priors:
         return self.priors(outputs.pyramid.sizes, outputs.logits.device)

@@ -1,8 +1,10 @@
 """Second stage of two-stage detectors: proposals to classes and better boxes (arXiv:1612.03144)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torchvision.ops import roi_align
@@ -10,9 +12,22 @@ from torchvision.ops import roi_align
 from tinyscope.catalog import Share
 from tinyscope.detectors.matching import match
 from tinyscope.detectors.parts import Assigner, RoiHead, Sampler
+from tinyscope.detectors.proposals import Proposals
+from tinyscope.detectors.suppression import Decay, Suppression
 from tinyscope.ops.boxes import box_areas, clip_boxes
-from tinyscope.ops.suppress import nms_per_class
 from tinyscope.types import Coder, Detections, Matches, Priors, Pyramid, Size, Target
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a second stage says of the proposals of one image.
+
+    `scores` are of the k classes and the background, which is last; `boxes` are one for all
+    classes (c = 1) or one per class (c = k), cut at the borders of the image.
+    """
+
+    scores: Float[Tensor, "n k1"]
+    boxes: Float[Tensor, "n c 4"]
 
 
 class RoiStage(nn.Module):
@@ -33,6 +48,8 @@ class RoiStage(nn.Module):
         add_objects: The objects themselves are proposals too, in training.
         score_threshold: Scores at or below are no detections.
         nms: IoU above which the lesser of two detections of a class goes.
+        decay: Whether its score decays instead, and how (Soft-NMS).
+        decay_floor: Detections whose score decays below this are dropped.
         limit: Detections per image; None: as many as there are.
         ignore_threshold: Background proposals of which an ignored region covers more than this
             take no part in the loss.
@@ -58,6 +75,8 @@ class RoiStage(nn.Module):
         add_objects: bool = True,
         score_threshold: Share = 0.05,
         nms: Share = 0.5,
+        decay: Decay = "none",
+        decay_floor: Share = 0.05,
         limit: PositiveInt | None = 1000,
         ignore_threshold: Share = 0.5,
     ) -> None:
@@ -66,19 +85,28 @@ class RoiStage(nn.Module):
         self.pool, self.sampling, self.aligned = pool, sampling, aligned
         self.finest, self.levels = finest, levels
         self.add_objects, self.ignore_threshold = add_objects, ignore_threshold
-        self.score_threshold, self.nms, self.limit = score_threshold, nms, limit
+        self.score_threshold = score_threshold
+        self.suppress = Suppression(nms, decay, decay_floor, limit)
 
     def loss(
-        self, pyramid: Pyramid, proposals: Sequence[Tensor], targets: Sequence[Target]
+        self, pyramid: Pyramid, proposals: Sequence[Proposals], targets: Sequence[Target]
     ) -> dict[str, Tensor]:
-        """Named losses () of a batch; `proposals` are boxes (n, 4) of each image."""
+        """Named losses () of a batch."""
         chosen, labels, encoded = [], [], []
-        for boxes, target in zip(proposals, targets, strict=True):
+        for proposed, target in zip(proposals, targets, strict=True):
+            boxes, scores = proposed.boxes, proposed.scores
             if self.add_objects:
-                boxes = torch.cat([boxes, target.boxes[~target.ignore]])
+                objects = target.boxes[~target.ignore]
+                boxes = torch.cat([boxes, objects])
+                scores = torch.cat([scores, scores.new_ones(len(objects))])
             priors = Priors.of_boxes(boxes)
             matches = match(
-                priors, target, self.assigner, self.sampler, ignore_threshold=self.ignore_threshold
+                priors,
+                target,
+                self.assigner,
+                self.sampler,
+                ignore_threshold=self.ignore_threshold,
+                scores=scores,
             )
             chosen.append(torch.cat([boxes[matches.positive], boxes[matches.negative]]))
             labels.append(self._labels(matches))
@@ -92,15 +120,10 @@ class RoiStage(nn.Module):
         return torch.cat([matches.labels, background])
 
     @torch.no_grad()
-    def detect(
-        self,
-        pyramid: Pyramid,
-        proposals: Sequence[Tensor],
-        sizes: Sequence[Size],
-        score_threshold: float | None = None,
-    ) -> list[Detections]:
-        """Detections of each image, best first; of scores above the stage's threshold or that."""
-        floor = self.score_threshold if score_threshold is None else score_threshold
+    def classify(
+        self, pyramid: Pyramid, proposals: Sequence[Tensor], sizes: Sequence[Size]
+    ) -> list[Verdict]:
+        """What the stage says of the proposals (n, 4) of each image."""
         logits, deltas = self.head(self.features(pyramid, proposals))
         counts = [len(boxes) for boxes in proposals]
         parts = zip(
@@ -110,17 +133,22 @@ class RoiStage(nn.Module):
             sizes,
             strict=True,
         )
-        return [self._detect(*part, floor) for part in parts]
+        return [
+            Verdict(scores, self._moved(boxes, moves, size)) for boxes, scores, moves, size in parts
+        ]
 
-    def _detect(
-        self, proposals: Tensor, scores: Tensor, deltas: Tensor, size: Size, floor: float
-    ) -> Detections:
-        row, labels = (scores[:, :-1] > floor).nonzero(as_tuple=True)
-        chosen = self.head.class_deltas(deltas[row], labels)
-        boxes = self.coder.decode(Priors.of_boxes(proposals[row]), chosen)
-        boxes, found = clip_boxes(boxes, size), scores[row, labels]
-        kept = nms_per_class(boxes, found, labels, self.nms, self.limit)
-        return Detections(boxes[kept], found[kept], labels[kept])
+    def _moved(self, boxes: Tensor, deltas: Tensor, size: Size) -> Tensor:
+        """Boxes (n, 4) by deltas (n, c, 4) to (n, c, 4)."""
+        priors = Priors.of_boxes(boxes.repeat_interleave(deltas.shape[1], dim=0))
+        moved = clip_boxes(self.coder.decode(priors, deltas.flatten(0, 1)), size)
+        return moved.view_as(deltas)
+
+    def select(self, verdict: Verdict, score_threshold: float | None = None) -> Detections:
+        """Detections of an image, best first; of scores above the stage's threshold or that."""
+        floor = self.score_threshold if score_threshold is None else score_threshold
+        row, labels = (verdict.scores[:, :-1] > floor).nonzero(as_tuple=True)
+        column = labels if verdict.boxes.shape[1] > 1 else torch.zeros_like(labels)
+        return self.suppress(verdict.boxes[row, column], verdict.scores[row, labels], labels)
 
     def features(self, pyramid: Pyramid, proposals: Sequence[Tensor]) -> Tensor:
         """Pooled features (r, c, pool, pool) of all proposals, image by image."""

@@ -75,4 +75,6 @@ class TwoStageDetector(nn.Module):
             score_threshold: In place of the second stage's own.
         """
         proposals = self.rpn.propose(outputs.proposals, sizes, self.rpn.test_limits)
-        return self.roi.detect(outputs.pyramid, proposals, sizes, score_threshold)
+        boxes = [proposed.boxes for proposed in proposals]
+        verdicts = self.roi.classify(outputs.pyramid, boxes, sizes)
+        return [self.roi.select(verdict, score_threshold) for verdict in verdicts]

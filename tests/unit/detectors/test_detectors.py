@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -147,8 +148,8 @@ def test_detections_are_ordered_clipped_and_limited(detector):
         raw = getattr(outputs, "proposals", outputs)
         raw.logits.copy_(torch.randn(raw.logits.shape) * 3)
         raw.deltas.copy_(torch.randn(raw.deltas.shape) * 2)
-    for stage in (detector, getattr(detector, "roi", detector)):
-        stage.limit = 7
+    last = getattr(detector, "roi", detector)
+    last.suppress = replace(last.suppress, limit=7)
     for found, (height, width) in zip(detector.decode(outputs, SIZES), SIZES, strict=True):
         assert 0 < len(found) <= 7
         assert (found.scores[:-1] >= found.scores[1:]).all()

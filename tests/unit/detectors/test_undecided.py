@@ -100,7 +100,7 @@ def test_proposals_of_different_levels_suppress_each_other_at_test_time_alone():
     with torch.no_grad():
         outputs = stage(image()[None]).proposals
     of_test, of_training = (
-        stage.rpn.propose(outputs, [(64, 96)], limits)[0]
+        stage.rpn.propose(outputs, [(64, 96)], limits)[0].boxes
         for limits in (stage.rpn.test_limits, stage.rpn.train_limits)
     )
     assert 0 < len(of_test) < len(of_training)

@@ -75,8 +75,11 @@ TARGET = Target(
 )
 
 
+PRIORS = Priors.of_boxes(torch.zeros(100, 4))
+
+
 def test_taking_all_leaves_out_only_what_is_ignored():
-    matches = TakeAll()(torch.tensor([1, BACKGROUND, IGNORED, 0]), TARGET)
+    matches = TakeAll()(torch.tensor([1, BACKGROUND, IGNORED, 0]), TARGET, PRIORS)
     assert matches.positive.tolist() == [0, 3]
     assert matches.negative.tolist() == [1]
     assert matches.labels.tolist() == [5, 3]
@@ -88,7 +91,7 @@ def test_random_sampling_fills_up_with_background():
     assigned = torch.full((100,), BACKGROUND)
     assigned[:30] = 1
     assigned[30:40] = IGNORED
-    matches = RandomSampler(count=32, positive_fraction=0.25)(assigned, TARGET)
+    matches = RandomSampler(count=32, positive_fraction=0.25)(assigned, TARGET, PRIORS)
     assert (len(matches.positive), len(matches.negative)) == (8, 24)
     assert (assigned[matches.positive] == 1).all()
     assert (assigned[matches.negative] == BACKGROUND).all()
@@ -96,5 +99,5 @@ def test_random_sampling_fills_up_with_background():
 
 
 def test_random_sampling_takes_what_there_is():
-    matches = RandomSampler(count=32)(torch.tensor([0, BACKGROUND, IGNORED]), TARGET)
+    matches = RandomSampler(count=32)(torch.tensor([0, BACKGROUND, IGNORED]), TARGET, PRIORS)
     assert (matches.positive.tolist(), matches.negative.tolist()) == ([0], [1])

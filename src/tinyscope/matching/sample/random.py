@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from pydantic import PositiveInt
 from torch import Tensor
 
 from tinyscope.catalog import Share
-from tinyscope.types import BACKGROUND, Matches, Target
+from tinyscope.types import BACKGROUND, Matches, Priors, Target
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,13 @@ class RandomSampler:
     count: PositiveInt = 256
     positive_fraction: Share = 0.5
 
-    def __call__(self, assigned: Int64[Tensor, "p"], target: Target) -> Matches:
+    def __call__(
+        self,
+        assigned: Int64[Tensor, "p"],
+        target: Target,
+        priors: Priors,
+        scores: Float[Tensor, "p"] | None = None,
+    ) -> Matches:
         """`assigned` holds rows of `target`."""
         positive = (assigned >= 0).nonzero()[:, 0]
         positive = _draw(positive, int(self.count * self.positive_fraction))
