@@ -2,11 +2,11 @@
 
 import pytest
 from golden_files import Topic
+from sspnet_attention import assert_neck_equals, settings
 
 TOPIC = Topic(
     "sspnet",
     pending={
-        "neck_*.safetensors": "the neck",
         "att_*": "the supervision of its attention",
         "sampler_*": "the weighted negative sampler",
         "soft_nms.safetensors": "linear Soft-NMS in detectors",
@@ -18,6 +18,11 @@ TOPIC = Topic(
         "flops.json": "its detectors",
     },
 )
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("neck_*.safetensors"))
+def test_the_neck_equals_the_reference(file):
+    assert_neck_equals(TOPIC.tensors(file), settings(TOPIC.folder / file))
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

@@ -7,5 +7,6 @@ NECKS = Table(
     {
         "fpn": "tinyscope.nn.necks.fpn:FPN",
         "hrfpn": "tinyscope.nn.necks.hrfpn:HRFPN",
+        "sspnet": "tinyscope.nn.necks.sspnet:SSPNet",
     },
 )
