@@ -4,7 +4,6 @@ import pytest
 from golden_files import HERE, Topic, root
 
 TO_COME = {
-    "rfla": "RFLA",
     "sirst": "infrared targets: OSCAR, NoCoAP",
     "video_longtail": "FGFA, balanced group softmax",
 }
