@@ -43,7 +43,9 @@ DETECTORS = Table(
     },
 )
 RPN_STAGES = Table("rpn", {"proposals": "tinyscope.detectors.proposals:ProposalStage"})
-ROI_STAGES = Table("roi", {"boxes": "tinyscope.detectors.roi:RoiStage"})
+_BOXES = {"boxes": "tinyscope.detectors.roi:RoiStage"}
+ROI_STAGES = Table("roi", {**_BOXES, "cascade": "tinyscope.detectors.cascade:CascadeStage"})
+CASCADED = Table("stage", _BOXES)
 CLASSIFIERS = Table("classifier", {"classifier": "tinyscope.detectors.classifier:Classifier"})
 # The tables of detectors stand here because detectors read settings and not the reverse.
 
@@ -59,6 +61,7 @@ TABLES = {
     "coder": CODERS,
     "rpn": RPN_STAGES,
     "roi": ROI_STAGES,
+    "stages": CASCADED,
     "train": DATASETS,
     "val": DATASETS,
     "windows": WINDOWS,
@@ -78,12 +81,19 @@ SUPPLIED = {
     "priors": ("strides",),
     "rpn": ("channels", "strides"),
     "roi": ("channels", "strides", "classes"),
+    "stages": ("channels", "strides", "classes"),
     "transforms": ("annotations",),
 }
 """Arguments that the builder gives to the part under a key."""
 
-IN_A_MODEL = ("backbone", "neck", "head", "priors", "assigner", "sampler", "coder", "rpn", "roi")
-"""Arguments of a model's parts that are parts themselves."""
+LISTED = ("stages",)
+"""Arguments of a model's parts that are lists of parts."""
+
+IN_A_MODEL = (
+    *("backbone", "neck", "head", "priors", "assigner", "sampler", "coder", "rpn", "roi"),
+    *LISTED,
+)
+"""Arguments of a model's parts that are parts themselves, or lists of them."""
 
 MODELS = ("model", "classifier")
 """Keys of whole models. Like the parts in them they are made of parts; nothing else is."""
@@ -115,7 +125,8 @@ def check_part(options: Any, path: str, key: str) -> Part:
     checked = kind.check(options, path, SUPPLIED.get(key, ()), parts)
     for inner in parts:
         if options.get(inner) is not None:
-            checked[inner] = check_part(options[inner], f"{path}.{inner}", inner)
+            check = check_parts if inner in LISTED else check_part
+            checked[inner] = check(options[inner], f"{path}.{inner}", inner)
         elif known[inner].default is REQUIRED:
             raise SettingsError(
                 f"{path}.{inner}: must be given, {name} needs one "
@@ -123,6 +134,17 @@ def check_part(options: Any, path: str, key: str) -> Part:
             )
     result: Part = plain(checked, path)
     return result
+
+
+def check_parts(options: Any, path: str, key: str) -> list[Part]:
+    """Every part of a list as `check_part` checks one.
+
+    Raises:
+        SettingsError: It is no list, or something in it is wrong.
+    """
+    if not isinstance(options, list | tuple):
+        raise SettingsError(f"{path}: got {options!r}; must be a list of parts")
+    return [check_part(part, f"{path}.{i}", key) for i, part in enumerate(options)]
 
 
 def checked(key: str, path: str) -> BeforeValidator:
@@ -220,6 +242,8 @@ class PredictSettings(Settings):
     tiling: Tiling = "flush"  # what becomes of tiles that reach out of the image
     batch: PositiveInt = 4  # tiles at once
     scale: PositiveFloat = 1.0  # images are enlarged by it first; tile and overlap count after it
+    zooms: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0,)  # every tile is
+    # looked at enlarged by each of them; what these looks find is joined before suppression
     flip: bool = False  # look at every tile mirrored as well
     merge: Annotated[Part, checked("merge", "predict.merge")] = {"name": "nms"}
     score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # else the model's own

@@ -1,14 +1,19 @@
 """SSPNet's neck, supervision, sampler and detectors against the published implementation."""
 
 import pytest
+import sspnet_sampling
 from golden_files import Topic
-from sspnet_attention import assert_neck_equals, settings
+from sspnet_attention import (
+    assert_neck_equals,
+    assert_rule_equals,
+    assert_supervision_equals,
+    assert_targets_equal,
+    settings,
+)
 
 TOPIC = Topic(
     "sspnet",
     pending={
-        "att_*": "the supervision of its attention",
-        "sampler_*": "the weighted negative sampler",
         "soft_nms.safetensors": "linear Soft-NMS in detectors",
         "tile_merge.json": "merging its tiles",
         "anchors.safetensors": "its priors",
@@ -23,6 +28,32 @@ TOPIC = Topic(
 @pytest.mark.parametrize("file", TOPIC.cases("neck_*.safetensors"))
 def test_the_neck_equals_the_reference(file):
     assert_neck_equals(TOPIC.tensors(file), settings(TOPIC.folder / file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("sampler_*.safetensors"))
+def test_background_is_drawn_as_by_the_reference(file):
+    settings = sspnet_sampling.settings_of(TOPIC, file)
+    sspnet_sampling.assert_case_equals(TOPIC.tensors(file), settings)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("sampler_meta*.json"))
+def test_cases_of_the_sampler_are_what_their_table_says(file):
+    sspnet_sampling.assert_table_equals(TOPIC.json(file), TOPIC)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("att_target*.safetensors"))
+def test_attention_is_to_show_what_the_reference_paints(file):
+    assert_targets_equal(TOPIC.tensors(file), settings(TOPIC.folder / file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("att_*rule*.json"))
+def test_sizes_are_of_the_levels_of_the_reference(file):
+    assert_rule_equals(TOPIC.json(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("att_loss*.safetensors"))
+def test_the_supervision_equals_the_reference(file):
+    assert_supervision_equals(TOPIC.tensors(file), settings(TOPIC.folder / file))
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

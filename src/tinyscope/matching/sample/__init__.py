@@ -7,5 +7,8 @@ SAMPLERS = Table(
     {
         "all": "tinyscope.matching.sample.all:TakeAll",
         "random": "tinyscope.matching.sample.random:RandomSampler",
+        "weighted_negative": (
+            "tinyscope.matching.sample.weighted_negative:WeightedNegativeSampler"
+        ),
     },
 )

@@ -30,13 +30,14 @@ class RandomSampler:
     ) -> Matches:
         """`assigned` holds rows of `target`."""
         positive = (assigned >= 0).nonzero()[:, 0]
-        positive = _draw(positive, int(self.count * self.positive_fraction))
-        negative = _draw((assigned == BACKGROUND).nonzero()[:, 0], self.count - len(positive))
+        positive = draw(positive, int(self.count * self.positive_fraction))
+        negative = draw((assigned == BACKGROUND).nonzero()[:, 0], self.count - len(positive))
         rows = assigned[positive]
         return Matches(positive, negative, target.labels[rows], target.boxes[rows])
 
 
-def _draw(rows: Tensor, count: int) -> Tensor:
+def draw(rows: Int64[Tensor, "n"], count: int) -> Int64[Tensor, "m"]:
+    """At most `count` of the rows, all with the same chance."""
     if len(rows) <= count:
         return rows
     return rows[torch.randperm(len(rows), device=rows.device)[:count]]
