@@ -11,6 +11,7 @@ import pytest
 import torch
 from golden_files import Topic, assert_near, filled, hashed
 from manifests import assert_maps
+from sspnet_attention import assert_soft_supervision_equals
 from torch import Tensor, nn
 
 from tinyscope.analysis.construct import Construction, bottom_heavy_depths
@@ -30,7 +31,6 @@ TOPIC = Topic(
     "bottom_heavy",
     pending={
         "detector_forward.safetensors": "the SSPNet detector",
-        "ssp_attention.*": "the SSPNet attention loss",
     },
 )
 PENDING_ROWS = {
@@ -366,6 +366,13 @@ def constructed(
         suggestion,
         bottom_heavy_depths(operations, case["depths"], suggestion.budget),
         parameters,
+    )
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("ssp_attention*.safetensors"))
+def test_supervision_by_soft_maps_equals_the_reference(file):
+    assert_soft_supervision_equals(
+        TOPIC.tensors(file), TOPIC.json(file.replace(".safetensors", ".json"))
     )
 
 

@@ -6,16 +6,21 @@ Images", arXiv:2107.01548.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from jaxtyping import Float
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.necks.attention_loss import attention_loss, dice_loss, mined_weights
+from tinyscope.nn.necks.attention_targets import Painting, attention_targets, covered
 from tinyscope.nn.necks.context_attention import ContextAttention
 from tinyscope.nn.necks.fpn import out_strides
-from tinyscope.types import Pyramid
+from tinyscope.ops.distributed import shared_count
+from tinyscope.types import Pyramid, Target
 
 STRIDES = (4, 8, 16, 32)
 
@@ -43,6 +48,14 @@ class SSPNet(nn.Module):
         channels: Of every level that comes out; divisible by 4.
         coarsest: Stride of the coarsest level that comes out; None means 32. Beyond, every second
             cell of the last level makes the next.
+        target: What its attention is to show of objects: "hard" maps, 1 where their size is that of
+            the level and -1 elsewhere; "soft" ones, how central a cell is in objects of the
+            level's size (as Zhu et al. publish it with bottom-heavy backbones), or
+            "soft_asymmetric" ones (as a later release of SSPNet has it), which end one pixel early.
+        weight: Of the cross-entropy with these maps; 0.01 is published with hard maps, 0.0001
+            with soft ones.
+        ignored: Whether background in ignored regions is left out of the supervision, or is
+            "background" as published.
 
     Raises:
         SettingsError: The backbone's strides are others, `channels` cannot be divided by 4, or
@@ -56,6 +69,9 @@ class SSPNet(nn.Module):
         *,
         channels: PositiveInt = 256,
         coarsest: PositiveInt | None = None,
+        target: Painting = "hard",
+        weight: NonNegativeFloat = 0.01,
+        ignored: Literal["left_out", "background"] = "left_out",
     ) -> None:
         super().__init__()
         if tuple(in_strides) != STRIDES:
@@ -69,6 +85,7 @@ class SSPNet(nn.Module):
                 f"channels {channels} of a neck sspnet: its four views of the context share them, "
                 f"so they must be divisible by 4, such as {channels + 4 - channels % 4}"
             )
+        self.target, self.weight, self.ignored = target, weight, ignored
         self.channels = channels
         self.strides = out_strides(STRIDES, coarsest)
         self.lateral = nn.ModuleList(nn.Conv2d(n, channels, 1) for n in in_channels)
@@ -103,3 +120,46 @@ class SSPNet(nn.Module):
         while len(out) < len(self.strides):
             out.append(functional.max_pool2d(out[-1], 1, 2))
         return AttentionPyramid(tuple(out), self.strides, tuple(attention), tuple(logits))
+
+    def loss(self, pyramid: Pyramid, targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Named losses () of the attention, summed over the four levels.
+
+        `attention` is the weighted cross-entropy, by the cells that weigh anything in all
+        processes; `attention_dice` the mean over the images.
+
+        Args:
+            pyramid: As `forward` returned it.
+            targets: Of the images; boxes in their pixels.
+        """
+        assert isinstance(pyramid, AttentionPyramid)
+        logits = [x[:, 0].float() for x in pyramid.logits]  # (b, h_i, w_i)
+        maps, left_out = self.maps(targets, [x.shape[-2:] for x in logits])
+        sums, counts, dice = [], [], []
+        for x, wanted, spared in zip(logits, maps, left_out, strict=True):
+            attention = x.sigmoid()
+            weights = mined_weights(attention.detach(), wanted, spared)
+            sums.append(attention_loss(x, wanted, weights))
+            counts.append((weights > 0).sum())
+            dice.append(dice_loss(attention, wanted).mean())
+        entropy = (torch.stack(sums) / shared_count(torch.stack(counts))).sum()
+        return {
+            "attention": self.weight * entropy,
+            "attention_dice": torch.stack(dice).sum(),
+        }
+
+    def maps(
+        self, targets: Sequence[Target], sizes: Sequence[tuple[int, int]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What each level is to show, and the cells that are left out, (b, h_i, w_i) each."""
+        # Cells of maps that do not halve evenly reach beyond the images, so the canvas does too.
+        canvas = (STRIDES[-1] * sizes[-1][0], STRIDES[-1] * sizes[-1][1])
+        whole = [(canvas[0] // stride, canvas[1] // stride) for stride in STRIDES]
+        maps = attention_targets(
+            [t.boxes[~t.ignore] for t in targets], canvas, whole, self.target
+        )
+        regions = [t.boxes[t.ignore & (self.ignored == "left_out")] for t in targets]
+        left_out = covered(regions, canvas, whole)
+        return (
+            [x[:, :h, :w] for x, (h, w) in zip(maps, sizes, strict=True)],
+            [x[:, :h, :w] for x, (h, w) in zip(left_out, sizes, strict=True)],
+        )
