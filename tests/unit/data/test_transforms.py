@@ -35,10 +35,11 @@ def sample(height: int = 20, width: int = 30, boxes: list[list[float]] | None = 
 def named(tmp_path):
     """Builds a transform by its name, with what it cannot do without."""
     (tmp_path / "sizes.json").write_text('{"mean": 4, "deviation": 2}')
-    required = {"target": str(tmp_path / "sizes.json")}
+    required = {name: {"target": str(tmp_path / "sizes.json")} for name in MATCHING}
+    required["one_of"] = {"transforms": [{"name": "flip"}, {"name": "photometric"}]}
 
     def build(name: str):
-        return TRANSFORMS.build({"name": name, **(required if name in MATCHING else {})})
+        return TRANSFORMS.build({"name": name, **required.get(name, {})})
 
     return build
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from tinyscope.data.checks import check_share
-from tinyscope.data.transforms.values import to_bytes
+from tinyscope.data.transforms.values import through_table, to_bytes
 from tinyscope.types import Sample
 
 # Luma, and two axes of color (NTSC); a hue turns the plane of the latter two.
@@ -72,9 +72,7 @@ def relight(
     middle = values[image[:, ::4, ::4].long()].mean()
     values = middle + (values - middle) * contrast
     table = (values * 255).round().clamp(0, 255).byte()
-    # bytes.translate is the fastest table there is; torch would widen every pixel to an index.
-    looked_up = bytearray(image.contiguous().numpy().data).translate(table.numpy().tobytes())
-    return torch.frombuffer(looked_up, dtype=torch.uint8).reshape(image.shape)
+    return through_table(image, table)
 
 
 def recolor(
