@@ -1,6 +1,7 @@
 """Receptive-field assignment, its hosts, DetectoRS and AI-TOD's scores against the reference."""
 
 import pytest
+import rfla_evaluation
 from golden_files import Topic
 
 TOPIC = Topic(
@@ -16,10 +17,25 @@ TOPIC = Topic(
         "sac.safetensors": "DetectoRS",
         "rfp.safetensors": "DetectoRS",
         "detectors_info.json": "DetectoRS",
-        "eval_*": "the scores of AI-TOD",
         "manifest_*": "its detectors",
     },
 )
+
+RUNS = [
+    (file, case, run)
+    for file in TOPIC.cases("eval_expected*.json")
+    for case, content in TOPIC.json(file)["cases"].items()
+    for run in content["runs"]
+]
+
+
+@pytest.mark.parametrize(("file", "case", "run"), RUNS)
+def test_scores_equal_the_published_evaluator(file, case, run, tmp_path):
+    content = TOPIC.json(file)
+    rfla_evaluation.assert_names_are_those_published(content["stat_names"])
+    truth, rows = TOPIC.json(f"eval_{case}_gt.json"), TOPIC.json(f"eval_{case}_det.json")
+    expected = content["cases"][case]["runs"][run]
+    rfla_evaluation.assert_run_equals(truth, rows, expected, run, tmp_path)
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

@@ -309,8 +309,9 @@ def check_monitor(name: str, scores: Collection[str]) -> None:
             f"train.monitor: the evaluation has no number {name!r}{nearest(name, scores)} "
             f"({', '.join(islice(scores, 8))}, ...)"
         )
-    if name.startswith("MR"):
-        raise SettingsError(
-            f"train.monitor: {name} is a miss rate, of which less is better, and the weights kept "
-            "are those with the most; set a precision such as AP50"
-        )
+    for errors, kind in (("MR", "a miss rate"), ("oLRP", "an error")):
+        if name.startswith(errors):
+            raise SettingsError(
+                f"train.monitor: {name} is {kind}, of which less is better, and the weights kept "
+                "are those with the most; set a precision such as AP50"
+            )

@@ -13,6 +13,7 @@ PROTOCOLS = Table(
     {
         "coco": "tinyscope.evaluation.coco:CocoProtocol",
         "tiny": "tinyscope.evaluation.tiny:TinyProtocol",
+        "ai_tod": "tinyscope.evaluation.ai_tod:AiTodProtocol",
         "tinyperson": "tinyscope.evaluation.tinyperson:TinyPersonProtocol",
         "citypersons": "tinyscope.evaluation.citypersons:CityPersonsProtocol",
     },

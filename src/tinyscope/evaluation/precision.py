@@ -17,13 +17,15 @@ class Curve:
     falls and recall stands still, so the hits say all.
 
     The h hits are rows of the detections; `false` counts the false detections up to each of
-    them; `overlaps` are those of the hits; `positives` is the number of objects to be found.
+    them; `overlaps` and `scores` are those of the hits; `positives` is the number of objects to
+    be found.
     `found_at` and `false_at` count hits and false detections up to the rows asked for.
     """
 
     hits: Int64[ndarray, "h"]
     false: Int64[ndarray, "h"]
     overlaps: Float64[ndarray, "h"]
+    scores: Float64[ndarray, "h"]
     positives: int
     found_at: Int64[ndarray, "s"]
     false_at: Int64[ndarray, "s"]
@@ -85,18 +87,20 @@ def curves(
     bounds = np.searchsorted(pairs.detections, ranked.starts)
     offsets = before[ranked.starts] - paired[bounds]
     false = before[pairs.detections + 1] - paired[1:]
-    places = np.searchsorted(pairs.detections, stops)
-    false_at = before[stops] - paired[places] - offsets[:-1, None]
-    found_at = found[places] - found[bounds[:-1], None]
+    reached = np.searchsorted(pairs.detections, stops)
+    false_at = before[stops] - paired[reached] - offsets[:-1, None]
+    found_at = found[reached] - found[bounds[:-1], None]
     for label in range(len(positives)):
         rows = slice(bounds[label], bounds[label + 1])
         hits = hit[rows]
+        places = pairs.detections[rows][hits]
         yield (
             label,
             Curve(
-                hits=pairs.detections[rows][hits],
+                hits=places,
                 false=false[rows][hits] - offsets[label],
                 overlaps=pairs.overlaps[rows][hits],
+                scores=ranked.scores[places],
                 positives=int(positives[label]),
                 found_at=found_at[label],
                 false_at=false_at[label],

@@ -1,7 +1,8 @@
 """What protocols of boxes have in common: their settings, checked, and the way to the result."""
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -63,6 +64,8 @@ def score_boxes(
     crowd: Treatment,
     ignore: Treatment,
     stamp: Mapping[str, Any],
+    together: bool = False,
+    watch: Callable[[Cell], None] | None = None,
 ) -> Result:
     """Greedy matching by IoU in ranges of area.
 
@@ -75,16 +78,41 @@ def score_boxes(
         crowd: What crowd rows are.
         ignore: What ignored rows are that are no crowd.
         stamp: What the result is stamped with.
+        together: Whether all classes are taken for one.
+        watch: Sees every curve before it is entered, to make further numbers of it.
     """
+    if together:
+        truth, found = one_class(truth), without_classes(found)
     treated = np.where(truth.crowd, crowd, np.where(truth.ignore, ignore, "object"))
     objects = order_objects(truth, ignored=treated != "object", regions=treated == "region")
     ranked = rank_detections(found, truth, limits[-1])
     close = candidates(ranked, objects, min(*thresholds, ALWAYS_ENOUGH))
     bins = [area_bin(objects, ranked, low, high) for low, high in areas.values()]
+    every = cells(ranked, objects, close, bins, thresholds, limits)
     return make_result(
-        truth.names, ranked, cells(ranked, objects, close, bins, thresholds, limits),
+        truth.names, ranked, every if watch is None else watched(every, watch),
         thresholds=thresholds, sizes=tuple(areas), limits=limits, stamp=stamp,
     )  # fmt: skip
+
+
+def watched(found: Iterable[Cell], watch: Callable[[Cell], None]) -> Iterator[Cell]:
+    """The same cells, each shown to `watch`."""
+    for cell in found:
+        watch(cell)
+        yield cell
+
+
+def one_class(truth: Annotations) -> Annotations:
+    """All objects as of one class; those of an image by their class, then as in the file."""
+    rows = np.lexsort((truth.labels, truth.images))
+    joined = truth.take_rows(rows)
+    return replace(joined, names=("all",), category_ids=(1,), labels=np.zeros_like(truth.labels))
+
+
+def without_classes(found: DetectionTable) -> DetectionTable:
+    """All detections as of one class; equal scores of an image by their class, then as given."""
+    joined = found[np.argsort(found.labels, kind="stable")]
+    return replace(joined, labels=np.zeros_like(joined.labels))
 
 
 def make_result(

@@ -44,7 +44,8 @@ class Result(Mapping[str, float]):
 
     `result["AP"]` is the mean over all thresholds, `result["AP50"]` that at IoU 0.5,
     `result["AP50_small"]` that of one size, `result["AR@100"]` the recall with 100 detections
-    per image and class; without `@` the last limit holds. `extra` holds what a protocol adds,
+    per image and class; without `@` the last limit holds. `figures` are further numbers by class
+    and size, of which -1 and NaN are left out of means. `extra` holds what a protocol adds,
     and `appendix` is the text that shows it under the table by size; a list where it is None.
     """
 
@@ -55,6 +56,7 @@ class Result(Mapping[str, float]):
     recalls: Float64[ndarray, "r"]
     scores: Scores
     stamp: Mapping[str, Any]
+    figures: Mapping[str, Float64[ndarray, "k a"]] = field(default_factory=dict)
     extra: Mapping[str, float] = field(default_factory=dict)
     appendix: str | None = None
 
@@ -114,13 +116,13 @@ class Result(Mapping[str, float]):
         parts = [
             f"protocol {stamp['protocol']}: {stamp['images']} images, {stamp['objects']} objects, "
             f"{stamp['detections']} detections",
-            by_size(self.per_size, [*precision, *recall]),
+            by_size(self.per_size, [*precision, *recall, *self.figures]),
         ]
         listed = aligned([[name, text(value)] for name, value in self.extra.items()])
         if more := listed if self.appendix is None else self.appendix:
             parts.append(more)
         if len(self.names) > 1:
-            parts.append(by_class(self.per_class, [*precision, recall[-1]]))
+            parts.append(by_class(self.per_class, [*precision, recall[-1], *self.figures]))
         parts.append(self.outcome)
         return "\n\n".join(parts)
 
@@ -229,7 +231,8 @@ class Result(Mapping[str, float]):
             numbers[threshold_name("AP", threshold)] = mean_of_scored(precision[t])
         for m, limit in enumerate(self.limits):
             numbers[f"AR@{limit}"] = mean_of_scored(recall[..., m])
-        return numbers | {"AR": numbers[f"AR@{self.limits[-1]}"]}
+        numbers["AR"] = numbers[f"AR@{self.limits[-1]}"]
+        return numbers | {name: mean_of_scored(v[labels, a]) for name, v in self.figures.items()}
 
     def _labels(self, name: str | None) -> slice:
         if name is None:
@@ -255,6 +258,6 @@ def threshold_name(name: str, threshold: float) -> str:
 
 
 def mean_of_scored(values: Float64[ndarray, "..."]) -> float:
-    """Mean of the entries that are not -1; -1 where all are."""
+    """Mean of the entries that are neither -1 nor NaN; -1 where there are none."""
     scored = values[values > -1]
     return float(scored.mean()) if len(scored) else -1.0

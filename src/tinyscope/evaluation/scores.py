@@ -125,7 +125,7 @@ class Collector:
             return
         scores = self._ranked.scores[self._ranked.rows(k)]
         precision, hit = curve.interpolated(self._recalls)
-        reached = np.append(self._ranked.scores[curve.hits], 0.0)[hit]
+        reached = np.append(curve.scores, 0.0)[hit]
         # Recall 0 is reached by the best detection, hit or not.
         reached[self._recalls <= 0] = scores[0] if len(scores) else 0.0
         into.precision[t, :, k, a, m] = precision
