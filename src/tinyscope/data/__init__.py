@@ -13,6 +13,8 @@ DATASETS = Table(
         "yolo": "tinyscope.data.datasets:yolo",
         "voc": "tinyscope.data.datasets:voc",
         "tinyperson": "tinyscope.data.benchmarks:tinyperson",
+        "ai_tod": "tinyscope.data.benchmarks:ai_tod",
+        "dota": "tinyscope.data.benchmarks:dota",
         "visdrone": "tinyscope.data.benchmarks:visdrone",
         "tiny_citypersons": "tinyscope.data.benchmarks:tiny_citypersons",
         "synthetic": "tinyscope.data.synthetic:synthetic",

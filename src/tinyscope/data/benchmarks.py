@@ -11,7 +11,9 @@ import numpy as np
 from tinyscope.data.flags import Treatment, treated, without_empty
 from tinyscope.data.locate import check_files
 from tinyscope.errors import DataError, SettingsError
+from tinyscope.formats import ai_tod as ai_tod_format
 from tinyscope.formats import citypersons as citypersons_format
+from tinyscope.formats import dota as dota_format
 from tinyscope.formats import tinyperson as tinyperson_format
 from tinyscope.formats import visdrone as visdrone_format
 from tinyscope.formats.tables import Annotations
@@ -88,6 +90,57 @@ def visdrone(
         DataError: A file is missing or malformed.
     """
     return visdrone_format.read_annotations(_given(path, "visdrone"), split, classes)
+
+
+def ai_tod(
+    path: Path | None = None,
+    split: str = "trainval",
+    version: ai_tod_format.Version = 1,
+    annotations: Path | None = None,
+    images: Path | None = None,
+    ignored: Literal["ignore", "drop"] = "ignore",
+    least_side: float = 0.0,
+    keep_empty: bool = True,
+) -> Annotations:
+    """AI-TOD or AI-TOD-v2 (arXiv:2206.13996), eight classes in the order of the file.
+
+    Args:
+        path: The folder that holds annotations/ and the splits' images, or the one above aitod/.
+        split: `train`, `val`, `trainval` or `test`.
+        version: 2 is AI-TOD-v2: the same images, annotated anew.
+        annotations: A file in place of that of the published layout.
+        images: Folder that its file names start from; found by the layout if left out.
+        ignored: What becomes of crowds and rows marked `ignore`; dropped, they are background.
+        least_side: Rows with a shorter side are left out, pixels.
+        keep_empty: Keep images without an object.
+
+    Raises:
+        SettingsError: No folder or file is named.
+        DataError: A file is missing or malformed, or has other categories.
+    """
+    if annotations is None or images is None:
+        folder = _given(path, "ai_tod")
+        annotations = annotations or ai_tod_format.find_annotations(folder, split, version)
+        images = images or ai_tod_format.find_images(folder, split)
+    read = ai_tod_format.read_annotations(annotations, images)
+    read = ai_tod_format.without_smaller(read, least_side)
+    result = treated(read, {"ignore": (read.ignore, ignored)})
+    return check_files(result if keep_empty else without_empty(result))
+
+
+def dota(path: Path | None = None, split: str = "train", labels: str | None = None) -> Annotations:
+    """DOTA (arXiv:2102.12219) with upright boxes; rows marked difficult are ignored.
+
+    Args:
+        path: The folder with train/ and val/, or one of these.
+        split: `train` or `val`.
+        labels: Folder of the text files in that of the split; found if left out.
+
+    Raises:
+        SettingsError: No folder is named.
+        DataError: A file is missing or malformed.
+    """
+    return dota_format.read_annotations(_given(path, "dota"), split, labels)
 
 
 def tiny_citypersons(
