@@ -183,4 +183,4 @@ def _levels(walk: Walk) -> tuple[Level, ...]:
 def _regions_in_training(model: nn.Module, rois: int) -> int:
     if not isinstance(model, TwoStageDetector):
         return rois
-    return int(getattr(model.roi.sampler, "count", rois))
+    return max(int(getattr(stage.sampler, "count", rois)) for stage in model.roi.stages)

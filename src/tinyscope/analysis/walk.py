@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ _COUNTED_FROM_1 = re.compile(r"(?:layer|stage)(\d+)")
 class Walk(nn.Module):
     """The parts of a detector or a classifier, or a backbone alone, as they follow each other.
 
-    A second stage meets as many regions as it is told, since no proposals are made; what pools
+    Every second stage meets as many regions as it is told, since no proposals are made; what pools
     them is left out. So it runs where tensors have shapes and no values.
 
     Args:
@@ -31,7 +31,7 @@ class Walk(nn.Module):
         super().__init__()
         self.regions = regions
         self.levels: Sequence[Tensor] = ()  # of the backbone, as they last came out
-        self.pool = 0
+        self.pools: Sequence[int] = ()  # cells per side that each head of a second stage takes
         self.backbone = model
         self.neck: nn.Module | None = None
         self.head: Any = None
@@ -43,7 +43,9 @@ class Walk(nn.Module):
         if isinstance(model, DenseDetector):
             self.head = model.head
         if isinstance(model, TwoStageDetector):
-            self.rpn, self.roi, self.pool = model.rpn, model.roi.head, model.roi.pool
+            self.rpn, stages = model.rpn, model.roi.stages
+            self.roi = nn.ModuleList(cast(nn.Module, stage.head) for stage in stages)
+            self.pools = [stage.pool for stage in stages]
 
     def forward(self, images: Tensor) -> None:
         """Normalized images (b, 3, h, w)."""
@@ -54,10 +56,11 @@ class Walk(nn.Module):
         if self.neck is None:
             return
         pyramid = self.neck(self.levels)
-        if self.pool:
+        if self.pools:
             self.rpn(pyramid)
             regions, fine = self.regions * len(images), pyramid.levels[0]
-            self.roi(fine.new_empty(regions, fine.shape[1], self.pool, self.pool))
+            for head, pool in zip(self.roi, self.pools, strict=True):
+                head(fine.new_empty(regions, fine.shape[1], pool, pool))
         else:
             self.head(pyramid)
 

@@ -3,7 +3,16 @@
 from typing import Any
 
 from tinyscope.pretraining import PretrainRecipe
-from tinyscope.settings import CLASSIFIERS, IN_A_MODEL, MODELS, SUPPLIED, TABLES, Recipe, table
+from tinyscope.settings import (
+    CLASSIFIERS,
+    IN_A_MODEL,
+    LISTED,
+    MODELS,
+    SUPPLIED,
+    TABLES,
+    Recipe,
+    table,
+)
 
 _HEADER = ("source", "expected", "extends")
 _PARTS = {
@@ -30,7 +39,7 @@ def recipe_schema() -> dict[str, Any]:
     definitions = detector["$defs"] | classifier["$defs"]
     for (owner, field), key in _PARTS.items():
         listed = field.endswith("transforms")
-        part = {"type": "array", "items": _reference(key)} if listed else _reference(key)
+        part = _list_of(key) if listed else _reference(key)
         definitions[owner]["properties"][field] = part
     detector["properties"]["model"] = _reference("model")
     classifier["properties"]["model"] = _reference("classifier")
@@ -61,8 +70,16 @@ def _whole(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _part_schema(key: str) -> dict[str, Any]:
     inner = IN_A_MODEL if key in (*MODELS, *IN_A_MODEL) else ()
-    parts = {k: _reference(k) for k in inner if k not in SUPPLIED.get(key, ())}
+    parts = {
+        k: _list_of(k) if k in LISTED else _reference(k)
+        for k in inner
+        if k not in SUPPLIED.get(key, ())
+    }
     return table(key).schema(SUPPLIED.get(key, ()), parts)
+
+
+def _list_of(key: str) -> dict[str, Any]:
+    return {"type": "array", "items": _reference(key)}
 
 
 def _reference(key: str) -> dict[str, str]:

@@ -28,8 +28,7 @@ def build(model: Mapping[str, Any], classes: int) -> nn.Module:
     parts = {"backbone": backbone, "neck": neck}
     for stage in ("rpn", "roi"):
         if stage in checked:
-            inner = _stage_parts(checked[stage], f"model.{stage}", given)
-            parts[stage] = _assemble(checked[stage], f"model.{stage}", stage, inner)
+            parts[stage] = _stage(checked[stage], f"model.{stage}", stage, given)
     parts |= _stage_parts(checked, "model", given)
     detector: nn.Module = _assemble(checked, "model", "model", parts)
     return detector
@@ -61,7 +60,17 @@ def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) 
     for key in ("assigner", "sampler", "coder"):
         if key in owner:
             parts[key] = _simple(owner, key, path)
+    if "stages" in owner:
+        parts["stages"] = [
+            _stage(options, f"{path}.stages.{i}", "stages", given)
+            for i, options in enumerate(owner["stages"])
+        ]
     return parts
+
+
+def _stage(options: Mapping[str, Any], path: str, key: str, given: Mapping[str, Any]) -> Any:
+    """A stage of a detector with its parts."""
+    return _assemble(options, path, key, _stage_parts(options, path, given))
 
 
 def _simple(owner: Mapping[str, Any], key: str, path: str, **supplied: Any) -> Any:

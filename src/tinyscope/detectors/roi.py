@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torchvision.ops import roi_align
@@ -15,7 +15,21 @@ from tinyscope.detectors.parts import Assigner, RoiHead, Sampler
 from tinyscope.detectors.proposals import Proposals
 from tinyscope.detectors.suppression import Decay, Suppression
 from tinyscope.ops.boxes import box_areas, clip_boxes
-from tinyscope.types import Coder, Detections, Matches, Priors, Pyramid, Size, Target
+from tinyscope.types import Coder, Detections, Priors, Pyramid, Size, Target
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The proposals of one image that a stage learns from, positives first.
+
+    `labels` are classes, the number of classes for background; `encoded` are the targets of the
+    positives' deltas; `objects` marks the target's own boxes among the proposals.
+    """
+
+    proposals: Proposals
+    labels: Int64[Tensor, "n"]
+    encoded: Float[Tensor, "m 4"]
+    objects: Bool[Tensor, "n"]
 
 
 @dataclass(frozen=True)
@@ -88,53 +102,86 @@ class RoiStage(nn.Module):
         self.score_threshold = score_threshold
         self.suppress = Suppression(nms, decay, decay_floor, limit)
 
-    def loss(
-        self, pyramid: Pyramid, proposals: Sequence[Proposals], targets: Sequence[Target]
-    ) -> dict[str, Tensor]:
-        """Named losses () of a batch."""
-        chosen, labels, encoded = [], [], []
-        for proposed, target in zip(proposals, targets, strict=True):
-            boxes, scores = proposed.boxes, proposed.scores
-            if self.add_objects:
-                objects = target.boxes[~target.ignore]
-                boxes = torch.cat([boxes, objects])
-                scores = torch.cat([scores, scores.new_ones(len(objects))])
-            priors = Priors.of_boxes(boxes)
-            matches = match(
-                priors,
-                target,
-                self.assigner,
-                self.sampler,
-                ignore_threshold=self.ignore_threshold,
-                scores=scores,
-            )
-            chosen.append(torch.cat([boxes[matches.positive], boxes[matches.negative]]))
-            labels.append(self._labels(matches))
-            encoded.append(self.coder.encode(priors[matches.positive], matches.boxes))
-        logits, deltas = self.head(self.features(pyramid, chosen))
-        with torch.autocast(logits.device.type, enabled=False):
-            return self.head.loss(logits, deltas, torch.cat(labels), torch.cat(encoded))
+    @property
+    def stages(self) -> "Sequence[RoiStage]":
+        """The stages that classify one after the other: this one."""
+        return (self,)
 
-    def _labels(self, matches: Matches) -> Tensor:
+    def forward(self, pyramid: Pyramid, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Raw outputs for boxes (n, 4) of each image: logits (r, k + 1), deltas (r, k or 1, 4)."""
+        logits, deltas = self.head(self.features(pyramid, boxes))
+        return logits, deltas
+
+    def loss(
+        self,
+        pyramid: Pyramid,
+        proposals: Sequence[Proposals],
+        targets: Sequence[Target],
+        sizes: Sequence[Size],
+    ) -> dict[str, Tensor]:
+        """Named losses () of a batch; `sizes` of the images do not matter to a single stage."""
+        chosen = self.choose(proposals, targets)
+        logits, deltas = self(pyramid, [c.proposals.boxes for c in chosen])
+        return self.loss_of(chosen, logits, deltas)
+
+    def choose(self, proposals: Sequence[Proposals], targets: Sequence[Target]) -> list[Chosen]:
+        """Assigns and samples, image by image."""
+        return [self._choose(p, t) for p, t in zip(proposals, targets, strict=True)]
+
+    def _choose(self, proposed: Proposals, target: Target) -> Chosen:
+        boxes, scores = proposed.boxes, proposed.scores
+        if self.add_objects:
+            objects = target.boxes[~target.ignore]
+            boxes = torch.cat([boxes, objects])
+            scores = torch.cat([scores, scores.new_ones(len(objects))])
+        priors = Priors.of_boxes(boxes)
+        matches = match(
+            priors,
+            target,
+            self.assigner,
+            self.sampler,
+            ignore_threshold=self.ignore_threshold,
+            scores=scores,
+        )
+        rows = torch.cat([matches.positive, matches.negative])
         background = torch.full_like(matches.negative, self.head.classes)
-        return torch.cat([matches.labels, background])
+        return Chosen(
+            Proposals(boxes[rows], scores[rows]),
+            torch.cat([matches.labels, background]),
+            self.coder.encode(priors[matches.positive], matches.boxes),
+            rows >= len(proposed),
+        )
+
+    def loss_of(
+        self, chosen: Sequence[Chosen], logits: Tensor, deltas: Tensor
+    ) -> dict[str, Tensor]:
+        """Named losses () of the raw outputs for what was chosen."""
+        labels = torch.cat([c.labels for c in chosen])
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.head.loss(logits, deltas, labels, torch.cat([c.encoded for c in chosen]))
 
     @torch.no_grad()
     def classify(
         self, pyramid: Pyramid, proposals: Sequence[Tensor], sizes: Sequence[Size]
     ) -> list[Verdict]:
         """What the stage says of the proposals (n, 4) of each image."""
-        logits, deltas = self.head(self.features(pyramid, proposals))
+        logits, deltas = self(pyramid, proposals)
+        return self.verdicts(proposals, logits.softmax(dim=1), deltas, sizes)
+
+    def verdicts(
+        self,
+        proposals: Sequence[Tensor],
+        scores: Float[Tensor, "r k1"],
+        deltas: Float[Tensor, "r d 4"],
+        sizes: Sequence[Size],
+    ) -> list[Verdict]:
+        """Scores and moved boxes, image by image."""
         counts = [len(boxes) for boxes in proposals]
         parts = zip(
-            proposals,
-            torch.split(logits.softmax(dim=1), counts),
-            torch.split(deltas, counts),
-            sizes,
-            strict=True,
+            proposals, torch.split(scores, counts), torch.split(deltas, counts), sizes, strict=True
         )
         return [
-            Verdict(scores, self._moved(boxes, moves, size)) for boxes, scores, moves, size in parts
+            Verdict(score, self._moved(boxes, moves, size)) for boxes, score, moves, size in parts
         ]
 
     def _moved(self, boxes: Tensor, deltas: Tensor, size: Size) -> Tensor:
@@ -142,6 +189,16 @@ class RoiStage(nn.Module):
         priors = Priors.of_boxes(boxes.repeat_interleave(deltas.shape[1], dim=0))
         moved = clip_boxes(self.coder.decode(priors, deltas.flatten(0, 1)), size)
         return moved.view_as(deltas)
+
+    def refine(
+        self,
+        boxes: Float[Tensor, "n 4"],
+        deltas: Float[Tensor, "n d 4"],
+        labels: Int64[Tensor, "n"],
+        size: Size,
+    ) -> Float[Tensor, "n 4"]:
+        """Boxes of one image moved as the stage says for their labels, for a stage after it."""
+        return self._moved(boxes, self.head.class_deltas(deltas, labels)[:, None], size)[:, 0]
 
     def select(self, verdict: Verdict, score_threshold: float | None = None) -> Detections:
         """Detections of an image, best first; of scores above the stage's threshold or that."""

@@ -7,6 +7,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
+from tinyscope.detectors.cascade import CascadeStage
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
 from tinyscope.detectors.proposals import ProposalStage
@@ -29,7 +30,7 @@ class TwoStageDetector(nn.Module):
         backbone: Normalized images to levels.
         neck: Levels to a pyramid.
         rpn: First stage.
-        roi: Second stage.
+        roi: Second stage, or several in a row.
         mean: Of the images, subtracted; red, green, blue, 0 to 255.
         std: Of the images, divided by.
     """
@@ -39,7 +40,7 @@ class TwoStageDetector(nn.Module):
         backbone: nn.Module,
         neck: nn.Module,
         rpn: ProposalStage,
-        roi: RoiStage,
+        roi: RoiStage | CascadeStage,
         *,
         mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
         std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375),
@@ -61,7 +62,8 @@ class TwoStageDetector(nn.Module):
             first = self.rpn.loss(outputs.proposals, targets)
             proposals = self.rpn.propose(outputs.proposals, sizes, self.rpn.train_limits)
             neck = neck_losses(self.neck, outputs.pyramid, targets)
-        return first | self.roi.loss(outputs.pyramid, proposals, targets) | neck
+        second = self.roi.loss(outputs.pyramid, proposals, targets, sizes)
+        return first | second | neck
 
     @torch.no_grad()
     def decode(

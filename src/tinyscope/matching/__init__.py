@@ -15,5 +15,6 @@ CODERS = Table(
     {
         "delta": "tinyscope.matching.coders:DeltaCoder",
         "distance": "tinyscope.matching.coders:DistanceCoder",
+        "fovea": "tinyscope.matching.coders:FoveaCoder",
     },
 )

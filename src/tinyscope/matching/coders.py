@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from tinyscope.types import Priors
 
+_LONGEST = math.log(1000.0)
+"""Log of the largest distance that is predicted, in units of the coder."""
+
 
 @dataclass(frozen=True)
 class DeltaCoder:
@@ -61,8 +64,34 @@ class DistanceCoder:
         if self.activation == "relu":
             deltas = functional.relu(deltas)
         elif self.activation == "exp":
-            deltas = deltas.clamp(max=math.log(1000.0)).exp()
+            deltas = deltas.clamp(max=_LONGEST).exp()
         distances = deltas * priors.strides[:, None]
+        centers = priors.centers
+        return torch.cat([centers - distances[:, :2], centers + distances[:, 2:]], dim=1)
+
+
+@dataclass(frozen=True)
+class FoveaCoder:
+    """Log of the distances from the prior's center to the four sides (Fovea, arXiv:1904.03797).
+
+    Args:
+        edge: Distance whose log is 0, in strides.
+        max_ratio: Distances of targets lie between edge / max_ratio and edge * max_ratio, so that
+            an object whose side passes through the center, or that does not hold it, has them too.
+    """
+
+    edge: PositiveFloat = 2.0
+    max_ratio: Annotated[float, Field(gt=1)] = 16.0
+
+    def encode(self, priors: Priors, boxes: Float[Tensor, "p 4"]) -> Float[Tensor, "p 4"]:
+        centers = priors.centers
+        distances = torch.cat([centers - boxes[:, :2], boxes[:, 2:] - centers], dim=1)
+        ratios = distances / (self.edge * priors.strides[:, None])
+        return ratios.clamp(1 / self.max_ratio, self.max_ratio).log()
+
+    def decode(self, priors: Priors, deltas: Float[Tensor, "p 4"]) -> Float[Tensor, "p 4"]:
+        """Not bound by `max_ratio`: a prediction may lie beyond all targets."""
+        distances = deltas.clamp(max=_LONGEST).exp() * (self.edge * priors.strides[:, None])
         centers = priors.centers
         return torch.cat([centers - distances[:, :2], centers + distances[:, 2:]], dim=1)
 

@@ -49,12 +49,22 @@ FASTER_RCNN = {
         "coder": {"name": "delta", "stds": [0.1, 0.1, 0.2, 0.2]},
     },
 }
+STAGE = {**FASTER_RCNN["roi"], "head": {"name": "two_fc", "width": 32, "per_class": False}}
+CASCADE_RCNN = {**FASTER_RCNN, "roi": {"name": "cascade", "stages": [STAGE, STAGE]}}
+FOVEA = {
+    **FCOS,
+    "head": {"name": "fovea", "depth": 1},
+    "assigner": {"name": "fovea"},
+    "coder": {"name": "fovea"},
+}
 FCOS_BATCH_NORM = {**FCOS, "head": {"name": "fcos", "depth": 1, "norm": "batch", "quality": "iou"}}
 MODELS = {
     "fcos": FCOS,
     "fcos with batch norm": FCOS_BATCH_NORM,
     "retinanet": RETINANET,
     "faster_rcnn": FASTER_RCNN,
+    "cascade_rcnn": CASCADE_RCNN,
+    "fovea": FOVEA,
 }
 SIZES = [(64, 96), (50, 70)]
 
@@ -102,7 +112,7 @@ def test_every_parameter_learns_from_every_batch(detector, targets):
     assert [n for n, p in detector.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize("name", ["fcos", "retinanet", "faster_rcnn"])
+@pytest.mark.parametrize("name", ["fcos", "retinanet", "faster_rcnn", "fovea"])
 def test_outputs_do_not_depend_on_training_mode(name):
     torch.manual_seed(0)
     backbone = {**BACKBONE, "norm": "group", "groups": 4}
@@ -148,7 +158,7 @@ def test_detections_are_ordered_clipped_and_limited(detector):
         raw = getattr(outputs, "proposals", outputs)
         raw.logits.copy_(torch.randn(raw.logits.shape) * 3)
         raw.deltas.copy_(torch.randn(raw.deltas.shape) * 2)
-    last = getattr(detector, "roi", detector)
+    last = detector.roi.stages[-1] if hasattr(detector, "roi") else detector
     last.suppress = replace(last.suppress, limit=7)
     for found, (height, width) in zip(detector.decode(outputs, SIZES), SIZES, strict=True):
         assert 0 < len(found) <= 7

@@ -1,5 +1,6 @@
 """Why a published checkpoint does not fit a detector, in words that list the tensors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tinyscope.errors import CheckpointError
 SHOWN = 40
 """Tensors that a message lists of a kind; a whole detector has hundreds."""
 _SIDES = 4
+_SECOND_BOX = re.compile(r"roi\.(stages\.\d+\.)?head\.box\.")
 
 
 def refuse_misfit(
@@ -81,14 +83,14 @@ def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_ro
 
 def depends_on_classes(name: str) -> bool:
     """Whether a detector's tensor has rows for its classes, by the tensor's name."""
-    return "head.classification." in name or name.startswith("roi.head.box.")
+    return "head.classification." in name or bool(_SECOND_BOX.match(name))
 
 
 def _class_count(
     found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_rows: bool
 ) -> str:
     """That the file has another number of classes, where its rows say so."""
-    part = "roi.head" if hasattr(model, "roi") else "head"
+    part = _second_heads(model)[0] if hasattr(model, "roi") else "head"
     name = f"{part}.classification.bias"
     if name not in found.values or len(found.values[name]) == len(own[name]):
         return ""
@@ -110,15 +112,23 @@ def _class_count(
 
 def _boxes_per_class(found: Fit, own: Mapping[str, Tensor], model: nn.Module) -> str:
     """That the file has deltas for every class and ours for all together, or the reverse."""
-    name = "roi.head.box.bias"
-    if name not in found.values or len(found.values[name]) == len(own[name]):
-        return ""
-    per_class = model.get_submodule("roi.head").per_class
-    if per_class and len(found.values[name]) == _SIDES:
-        return "its boxes are the same for all classes; set model.roi.head.per_class=false"
-    if not per_class:
-        return "it has boxes for every class; set model.roi.head.per_class=true"
+    for part in _second_heads(model) if hasattr(model, "roi") else ():
+        name = f"{part}.box.bias"
+        if name not in found.values or len(found.values[name]) == len(own[name]):
+            continue
+        per_class = model.get_submodule(part).per_class
+        if per_class and len(found.values[name]) == _SIDES:
+            return f"its boxes are the same for all classes; set model.{part}.per_class=false"
+        if not per_class:
+            return f"it has boxes for every class; set model.{part}.per_class=true"
     return ""
+
+
+def _second_heads(model: nn.Module) -> list[str]:
+    """Names of the heads of a second stage, or of several in a row."""
+    if not hasattr(model.roi, "head"):
+        return [f"roi.stages.{i}.head" for i in range(len(model.get_submodule("roi.stages")))]
+    return ["roi.head"]
 
 
 def _listed(title: str, names: Sequence[str]) -> str:

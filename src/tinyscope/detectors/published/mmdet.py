@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
+from tinyscope.detectors.cascade import CascadeStage
 from tinyscope.detectors.published.table import Entry, Keys, stacked
 from tinyscope.errors import CheckpointError
 from tinyscope.nn.heads.fcos import FcosHead
+from tinyscope.nn.heads.fovea import FoveaHead
 from tinyscope.nn.heads.retina import RetinaHead
 from tinyscope.nn.heads.rpn import RpnHead
 from tinyscope.nn.heads.tower import Tower
@@ -34,7 +36,7 @@ def mmdet_keys(detector: nn.Module) -> Keys:
     keys |= _keys(detector, "neck", "neck")
     if hasattr(detector, "roi"):
         keys |= _keys(detector, "rpn.head", "rpn_head")
-        keys |= _keys(detector, "roi.head", "roi_head.bbox_head")
+        keys |= _second_stage(detector)
     else:
         keys |= _keys(detector, "head", "bbox_head")
     return keys
@@ -63,6 +65,16 @@ def _keys(detector: nn.Module, ours: str, theirs: str) -> Keys:
             assert kind == "scales"
             count = len(part.scales)
             keys[name] = stacked([f"{theirs}.scales.{i}.scale" for i in range(count)])
+    return keys
+
+
+def _second_stage(detector: nn.Module) -> Keys:
+    """One head, or several in a row, which are numbered."""
+    if not isinstance(detector.get_submodule("roi"), CascadeStage):
+        return _keys(detector, "roi.head", "roi_head.bbox_head")
+    keys: Keys = {}
+    for i in range(len(detector.get_submodule("roi.stages"))):
+        keys |= _keys(detector, f"roi.stages.{i}.head", f"roi_head.bbox_head.{i}")
     return keys
 
 
@@ -126,6 +138,14 @@ def _fcos(head: nn.Module) -> Pairs:
     yield "quality", "conv_centerness"
 
 
+def _fovea(head: nn.Module) -> Pairs:
+    assert isinstance(head, FoveaHead)
+    yield from _tower("classification_tower", "cls_convs", head.classification_tower)
+    yield from _tower("box_tower", "reg_convs", head.box_tower)
+    yield "classification", "conv_cls"
+    yield "box", "conv_reg"
+
+
 def _rpn(head: nn.Module) -> Pairs:
     yield "shared", "rpn_conv"
     yield "objectness", "rpn_cls"
@@ -144,6 +164,7 @@ _PARTS: dict[type[nn.Module], Callable[[nn.Module], Pairs]] = {
     HRFPN: _hrfpn,
     RetinaHead: _retina,
     FcosHead: _fcos,
+    FoveaHead: _fovea,
     RpnHead: _rpn,
     TwoFcHead: _two_fc,
 }

@@ -121,12 +121,13 @@ def _class_rows(detector: nn.Module) -> Keys:
 
 
 def _expect(detector: nn.Module, name: str, kind: type[Part]) -> Part:
-    part = detector.get_submodule(name)
+    owner, _, attribute = name.rpartition(".")
+    part = getattr(detector.get_submodule(owner), attribute, None)
     if not isinstance(part, kind):
         # Its FCOS has biases before its group norms, which ours cannot hold.
         raise CheckpointError(
             f"{name}: of torchvision's detectors Faster R-CNN and RetinaNet can be read, "
-            f"not those with a {type(part).__name__}"
+            f"not those with a {type(part or detector.get_submodule(owner)).__name__}"
         )
     return part
 

@@ -6,6 +6,7 @@ ASSIGNERS = Table(
     "assigner",
     {
         "center": "tinyscope.matching.assign.center:CenterAssigner",
+        "fovea": "tinyscope.matching.assign.fovea:FoveaAssigner",
         "max_iou": "tinyscope.matching.assign.max_iou:MaxIouAssigner",
     },
 )

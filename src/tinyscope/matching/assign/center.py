@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from pydantic import PositiveFloat
 from torch import Tensor
 
+from tinyscope.matching.assign.nearest import give_nearest
 from tinyscope.types import BACKGROUND, Priors
 
 PAIRS = 1 << 23
@@ -48,7 +49,9 @@ class CenterAssigner:
             better = least < smallest
             smallest = torch.where(better, least, smallest)
             assigned = torch.where(better, index + start, assigned)
-        return self._give_nearest(priors, boxes, assigned) if self.nearest else assigned
+        if not self.nearest:
+            return assigned
+        return give_nearest(priors, boxes, assigned, self._fits, PAIRS)
 
     def _near(self, priors: Priors, boxes: Tensor) -> Tensor:
         """(n, p): may the point answer for the box."""
@@ -71,30 +74,8 @@ class CenterAssigner:
         low = (high / 2).masked_fill(priors.levels == 0, -1.0)
         return low, high.masked_fill(priors.levels == priors.levels[-1], torch.inf)
 
-    def _give_nearest(self, priors: Priors, boxes: Tensor, assigned: Tensor) -> Tensor:
-        """Objects without a point take the nearest free one of the level that fits their size."""
-        owned = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-        owned[assigned[assigned >= 0]] = True
-        poor = (~owned).nonzero()[:, 0]
-        assigned = assigned.clone()
-        for rows in torch.split(poor, max(1, PAIRS // len(priors))):
-            # Where several want one point the last gets it; the others look again. Every round
-            # settles at least one, and few rounds are ever needed.
-            while len(rows):
-                nearest, found = self._nearest_free(priors, boxes[rows], assigned)
-                rows, nearest = rows[found], nearest[found]
-                assigned[nearest] = rows
-                rows = rows[assigned[nearest] != rows]
-        return assigned
-
-    def _nearest_free(
-        self, priors: Priors, boxes: Tensor, assigned: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The nearest background point of the level of each box, and whether there is one."""
+    def _fits(self, priors: Priors, boxes: Tensor) -> Tensor:
+        """(n, p): is the box of a size that the point's level takes."""
         low, high = self._ranges(priors)
         half = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True) / 2
-        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-        distance = (priors.centers - centers[:, None]).abs().amax(dim=-1)
-        fits = (half >= low) & (half <= high) & (assigned == BACKGROUND)
-        least, nearest = distance.masked_fill(~fits, torch.inf).min(dim=1)
-        return nearest, least < torch.inf
+        return (half >= low) & (half <= high)

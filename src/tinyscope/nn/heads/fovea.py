@@ -1,0 +1,78 @@
+"""Point head without a quality branch, boxes by the log of distances (Fovea, arXiv:1904.03797)."""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch import Tensor, nn
+
+from tinyscope.catalog import Probability, Share
+from tinyscope.nn.heads.classify import focal_classification, positives
+from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
+from tinyscope.ops.distributed import shared_count
+from tinyscope.ops.losses import delta_loss
+from tinyscope.types import Coder, DenseOutputs, Matches, Priors, Pyramid
+
+
+class FoveaHead(nn.Module):
+    """Two towers shared by all levels: a sigmoid per class, and four deltas, for every point.
+
+    Args:
+        channels: Of the pyramid; supplied by the neck.
+        strides: Of the pyramid; supplied by the neck.
+        classes: Number of classes.
+        depth: Convolutions per tower.
+        norm: In the towers.
+        prior_probability: Score that every point starts with.
+        alpha: Of the focal loss.
+        gamma: Of the focal loss.
+        beta: Difference of a delta below which its loss is quadratic.
+        box_weight: Of the box loss.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        strides: Sequence[int],
+        classes: int,
+        *,
+        depth: NonNegativeInt = 4,
+        norm: HeadNorm = "none",
+        prior_probability: Probability = 0.01,
+        alpha: Share = 0.4,
+        gamma: NonNegativeFloat = 1.5,
+        beta: PositiveFloat = 0.11,
+        box_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.gamma, self.beta, self.box_weight = alpha, gamma, beta, box_weight
+        self.classes = classes
+        self.classification_tower = Tower(channels, depth, norm, len(strides))
+        self.box_tower = Tower(channels, depth, norm, len(strides))
+        self.classification = init_convolution(
+            nn.Conv2d(channels, classes, 3, padding=1), bias=prior_bias(prior_probability)
+        )
+        self.box = init_convolution(nn.Conv2d(channels, 4, 3, padding=1))
+
+    def forward(self, pyramid: Pyramid) -> DenseOutputs:
+        """Pyramid to logits (b, p, k) and deltas (b, p, 4), one prior a cell."""
+        logits = [self.classification(x) for x in self.classification_tower(pyramid.levels)]
+        deltas = [self.box(x) for x in self.box_tower(pyramid.levels)]
+        return DenseOutputs(pyramid, rows(logits, self.classes), rows(deltas, 4))
+
+    def loss(
+        self, outputs: DenseOutputs, matches: Sequence[Matches], priors: Priors, coder: Coder
+    ) -> dict[str, Tensor]:
+        """Named losses (): of classes by the positives and the images of all processes, of boxes by
+        the positives."""
+        image, prior, _, boxes = positives(matches)
+        count = torch.tensor(len(prior), device=boxes.device)
+        classification = focal_classification(
+            outputs.logits, matches, alpha=self.alpha, gamma=self.gamma
+        )
+        targets = coder.encode(priors[prior], boxes)
+        box = delta_loss(outputs.deltas[image, prior], targets, beta=self.beta)
+        return {
+            "classification": classification / shared_count(count + len(matches)),
+            "box": self.box_weight * box.sum() / shared_count(count),
+        }
