@@ -36,8 +36,9 @@ class _Rectangles(NamedTuple):
     images: Int64[Tensor, "n"]
 
     @property
-    def sides(self) -> Int64[Tensor, "n 2"]:
-        return (self.edges[:, 2:] - self.edges[:, :2]).clamp(min=0)
+    def areas(self) -> Int64[Tensor, "n"]:
+        wide, high = (self.edges[:, 2:] - self.edges[:, :2]).clamp(min=0).unbind(dim=1)
+        return wide * high
 
 
 def is_of_level(areas: Tensor, level: int, levels: int = 4) -> Bool[Tensor, "n"]:
@@ -48,12 +49,8 @@ def is_of_level(areas: Tensor, level: int, levels: int = 4) -> Bool[Tensor, "n"]
     of 4 belongs to no level.
     """
     low, high = 4 ** (level + 2), 4 ** (level + 5)
-    above, below = areas > low, areas < high
-    if level == 0:
-        above = areas != low
-    if level == levels - 1:
-        below = torch.ones_like(below)
-    return above & below
+    of_level: Tensor = areas != low if level == 0 else areas > low
+    return of_level if level == levels - 1 else of_level & (areas < high)
 
 
 def attention_targets(
@@ -68,7 +65,7 @@ def attention_targets(
         painting: What objects paint.
     """
     rectangles = _rectangles(boxes, canvas)
-    areas = rectangles.sides.prod(dim=1)
+    areas = rectangles.areas
     maps = []
     for level, size in enumerate(sizes):
         rows, columns = _samples(canvas[0], size[0]), _samples(canvas[1], size[1])
@@ -103,7 +100,7 @@ def covered(
         rows, columns = _samples(canvas[0], size[0]), _samples(canvas[1], size[1])
         rows, columns = (_to(s, rectangles.edges.device) for s in (rows, columns))
         winner = _last_to_paint(rectangles, rows.pixels, columns.pixels, len(boxes))
-        maps.append((winner >= 0).unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).any(4).any(2))
+        maps.append(_by_cell(winner >= 0).any(dim=4).any(dim=2))
     return maps
 
 
@@ -187,4 +184,10 @@ def _centrality(
 
 def _shrunk(seen: Float32[Tensor, "b r c"], rows: _Samples, columns: _Samples) -> Tensor:
     weighed = seen * rows.shares[:, None] * columns.shares
-    return weighed.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).sum(dim=(2, 4))
+    return _by_cell(weighed).sum(dim=(2, 4))
+
+
+def _by_cell(pixels: Tensor) -> Tensor:
+    """(b, 2 * h, 2 * w) to (b, h, 2, w, 2)."""
+    images, rows, columns = pixels.shape
+    return pixels.reshape(images, rows // 2, 2, columns // 2, 2)

@@ -43,7 +43,7 @@ class JoinedConvolution(nn.Module):
         if self.direct:
             enlarged = [maps[0], *(functional.interpolate(x, size) for x in maps[1:])]
             return functional.conv2d(torch.cat(enlarged, dim=1), self.weight, self.bias, padding=1)
-        first, *others = self.weight.split(self.channels, dim=1)
+        first, *others = torch.split(self.weight, self.channels, dim=1)
         joined = functional.conv2d(maps[0], first, self.bias, padding=1)
         for x, weight in zip(maps[1:], others, strict=True):
             joined += convolve_enlarged(x, weight, (size[0], size[1]))

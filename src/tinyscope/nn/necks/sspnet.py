@@ -20,7 +20,7 @@ from tinyscope.nn.necks.attention_targets import Painting, attention_targets, co
 from tinyscope.nn.necks.context_attention import ContextAttention
 from tinyscope.nn.necks.fpn import out_strides
 from tinyscope.ops.distributed import shared_count
-from tinyscope.types import Pyramid, Target
+from tinyscope.types import Pyramid, Size, Target
 
 STRIDES = (4, 8, 16, 32)
 
@@ -50,8 +50,8 @@ class SSPNet(nn.Module):
             cell of the last level makes the next.
         target: What its attention is to show of objects: "hard" maps, 1 where their size is that of
             the level and -1 elsewhere; "soft" ones, how central a cell is in objects of the
-            level's size (as Zhu et al. publish it with bottom-heavy backbones), or
-            "soft_asymmetric" ones (as a later release of SSPNet has it), which end one pixel early.
+            level's size (as published with bottom-heavy backbones), or "soft_asymmetric" ones (a
+            later release of SSPNet), which end one pixel early.
         weight: Of the cross-entropy with these maps; 0.01 is published with hard maps, 0.0001
             with soft ones.
         ignored: Whether background in ignored regions is left out of the supervision, or is
@@ -133,7 +133,8 @@ class SSPNet(nn.Module):
         """
         assert isinstance(pyramid, AttentionPyramid)
         logits = [x[:, 0].float() for x in pyramid.logits]  # (b, h_i, w_i)
-        maps, left_out = self.maps(targets, [x.shape[-2:] for x in logits])
+        sizes = [(x.shape[-2], x.shape[-1]) for x in logits]
+        maps, left_out = self.maps(targets, sizes)
         sums, counts, dice = [], [], []
         for x, wanted, spared in zip(logits, maps, left_out, strict=True):
             attention = x.sigmoid()
@@ -148,15 +149,13 @@ class SSPNet(nn.Module):
         }
 
     def maps(
-        self, targets: Sequence[Target], sizes: Sequence[tuple[int, int]]
+        self, targets: Sequence[Target], sizes: Sequence[Size]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """What each level is to show, and the cells that are left out, (b, h_i, w_i) each."""
         # Cells of maps that do not halve evenly reach beyond the images, so the canvas does too.
         canvas = (STRIDES[-1] * sizes[-1][0], STRIDES[-1] * sizes[-1][1])
         whole = [(canvas[0] // stride, canvas[1] // stride) for stride in STRIDES]
-        maps = attention_targets(
-            [t.boxes[~t.ignore] for t in targets], canvas, whole, self.target
-        )
+        maps = attention_targets([t.boxes[~t.ignore] for t in targets], canvas, whole, self.target)
         regions = [t.boxes[t.ignore & (self.ignored == "left_out")] for t in targets]
         left_out = covered(regions, canvas, whole)
         return (
