@@ -3,6 +3,13 @@
 import pytest
 import rfla_evaluation
 from golden_files import Topic
+from rfla_detectors import (
+    assert_fresh,
+    assert_module_equals,
+    assert_recursion_equals,
+    case_of,
+    cases,
+)
 
 TOPIC = Topic(
     "rfla",
@@ -14,9 +21,6 @@ TOPIC = Topic(
         "retina.*": "its hosts",
         "fcos.*": "its hosts",
         "e2e*": "its hosts",
-        "sac.safetensors": "DetectoRS",
-        "rfp.safetensors": "DetectoRS",
-        "detectors_info.json": "DetectoRS",
         "manifest_*": "its detectors",
     },
 )
@@ -36,6 +40,24 @@ def test_scores_equal_the_published_evaluator(file, case, run, tmp_path):
     truth, rows = TOPIC.json(f"eval_{case}_gt.json"), TOPIC.json(f"eval_{case}_det.json")
     expected = content["cases"][case]["runs"][run]
     rfla_evaluation.assert_run_equals(truth, rows, expected, run, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [(f, case) for f in TOPIC.cases("sac*.safetensors") for case in cases(TOPIC.tensors(f))],
+)
+def test_the_convolutions_and_views_of_detectors_equal_the_reference(file, case):
+    assert_module_equals(case_of(TOPIC.tensors(file), case))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("rfp*.safetensors"))
+def test_the_recursive_pyramid_equals_the_reference(file):
+    assert_recursion_equals(TOPIC.tensors(file), TOPIC.json("detectors_info.json"))
+
+
+def test_a_fresh_switchable_convolution_is_the_reference_s():
+    if said := TOPIC.json("detectors_info.json"):
+        assert_fresh(said["fresh_sac"])
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.standardized import StandardizedConvolution
+from tinyscope.nn.switchable import SwitchableConvolution
 
 Norm = Literal["batch", "group"]
 Halve = Callable[[int], nn.Module]
@@ -52,15 +54,20 @@ def convolve(convolution: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
     if isinstance(convolution, nn.Sequential):
         halve, convolution = convolution
         x = halve(x)
-    if not isinstance(norm, nn.BatchNorm2d) or norm.training:
+    affine = isinstance(norm, nn.BatchNorm2d) and not norm.training
+    if not affine or isinstance(convolution, SwitchableConvolution):
         return norm(convolution(x))  # type: ignore[no-any-return]
+    assert isinstance(norm, nn.BatchNorm2d)
     assert isinstance(convolution, nn.Conv2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    weight = convolution.weight
+    if isinstance(convolution, StandardizedConvolution):
+        weight = convolution.standardized
     return functional.conv2d(
         x,
-        convolution.weight * scale[:, None, None, None],
+        weight * scale[:, None, None, None],
         norm.bias - norm.running_mean * scale,
         convolution.stride,
         convolution.padding,
@@ -104,11 +111,11 @@ class BasicBlock(nn.Module):
         assert isinstance(weight, Tensor)
         return weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, before, h, w) to (b, width, h/stride, w/stride)."""
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """(b, before, h, w) to (b, width, h/stride, w/stride); `added` joins the last sum."""
         y = functional.relu(convolve(self.conv1, self.bn1, x), inplace=True)
         y = convolve(self.conv2, self.bn2, y)
-        return functional.relu(y.add_(_projected(self.downsample, x)), inplace=True)
+        return _joined(y, _projected(self.downsample, x), added)
 
 
 class Bottleneck(nn.Module):
@@ -160,12 +167,12 @@ class Bottleneck(nn.Module):
         assert isinstance(weight, Tensor)
         return weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, before, h, w) to (b, 4 * width, h/stride, w/stride)."""
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """(b, before, h, w) to (b, 4 * width, h/stride, w/stride); `added` joins the last sum."""
         y = functional.relu(convolve(self.conv1, self.bn1, x), inplace=True)
         y = functional.relu(convolve(self.conv2, self.bn2, y), inplace=True)
         y = convolve(self.conv3, self.bn3, y)
-        return functional.relu(y.add_(_projected(self.downsample, x)), inplace=True)
+        return _joined(y, _projected(self.downsample, x), added)
 
 
 class ReluPool(nn.Module):
@@ -194,6 +201,12 @@ def shortcut(
 
 def _behind(halve: nn.Module | None, convolution: nn.Conv2d) -> nn.Module:
     return convolution if halve is None else nn.Sequential(halve, convolution)
+
+
+def _joined(y: Tensor, beside: Tensor, added: Tensor | None) -> Tensor:
+    """How a block ends; `y` is overwritten."""
+    y = y.add_(beside)
+    return functional.relu(y if added is None else y.add_(added), inplace=True)
 
 
 def _projected(projection: nn.Sequential | None, x: Tensor) -> Tensor:

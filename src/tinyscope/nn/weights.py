@@ -4,7 +4,7 @@ import logging
 import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,6 +104,7 @@ def load_weights(
     names: Mapping[str, str] | None = None,
     unused: Sequence[str] | None = ("fc.",),
     least: float = 1.0,
+    optional: Collection[str] = (),
 ) -> Loaded:
     """Copies a file's tensors into `module` by name.
 
@@ -118,6 +119,8 @@ def load_weights(
         unused: Beginnings of names under the prefix that the file may hold in vain, such as the
             classifier's; None allows any.
         least: Fraction of the module's tensors that the file must hold.
+        optional: Names of tensors in the module that the file may do without, if it has none of
+            them; the module says itself what becomes of those.
 
     Raises:
         CheckpointError: The file cannot be read, is of another model, or too little matches; the
@@ -129,6 +132,10 @@ def load_weights(
     loaded = tuple(name for name in own if name in found)
     missing = tuple(name for name in own if name not in found)
     left_over = tuple(n for n in found if n not in own and not n.endswith("num_batches_tracked"))
+    if not any(theirs.get(name, name) in found for name in optional):
+        spared = {theirs.get(name, name) for name in optional}
+        own = {name: tensor for name, tensor in own.items() if name not in spared}
+        missing = tuple(name for name in missing if name not in spared)
     report = Loaded(prefix, loaded, missing, left_over)
     if not loaded:
         raise CheckpointError(

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from tinyscope.errors import CheckpointError
 
 STEM = "backbone.conv1.weight"
+SECOND_STEM = "neck.backbone.conv1.weight"
+"""Of a neck that looks at the image again."""
 
 
 def with_red_first(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -19,7 +21,8 @@ def with_red_first(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     stem = values.get(STEM)
     if stem is None or stem.ndim != 4 or stem.shape[1] != 3:
         raise CheckpointError(f"there is no convolution {STEM} of three colors to be turned round")
-    return {**values, STEM: stem.flip(1)}
+    stems = [name for name in (STEM, SECOND_STEM) if name in values]
+    return {**values, **{name: values[name].flip(1) for name in stems}}
 
 
 def with_norm_eps(values: Mapping[str, Tensor], model: nn.Module, eps: float) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from tinyscope.nn.antialias import AntiAlias
+from tinyscope.nn.backbones.convolutions import Convolution
 from tinyscope.nn.backbones.staged import Block, StagedNetwork
 from tinyscope.nn.blocks import Kernel, Norm
 
@@ -36,6 +37,7 @@ class BottomHeavyResNet(StagedNetwork):
         norm_affine: bool = True,
         frozen_stages: int = -1,
         zero_init_residual: bool = True,
+        convolution: Convolution = "plain",
         weights: Path | None = None,
     ) -> None:
         super().__init__(
@@ -53,4 +55,5 @@ class BottomHeavyResNet(StagedNetwork):
             frozen_stages=frozen_stages,
             zero_init_residual=zero_init_residual,
             weights=weights,
+            convolution=convolution,
         )

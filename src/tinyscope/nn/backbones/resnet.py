@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from tinyscope.nn.antialias import AntiAlias
+from tinyscope.nn.backbones.convolutions import Convolution
 from tinyscope.nn.backbones.staged import Block, StagedNetwork
 from tinyscope.nn.blocks import Kernel, Norm
 
@@ -35,6 +36,7 @@ class ResNet(StagedNetwork):
         frozen_stages: int = -1,
         zero_init_residual: bool = True,
         stride_first: bool = False,
+        convolution: Convolution = "plain",
         weights: Path | None = None,
     ) -> None:
         block, blocks = _DEPTHS[depth]
@@ -54,4 +56,5 @@ class ResNet(StagedNetwork):
             zero_init_residual=zero_init_residual,
             weights=weights,
             stride_first=stride_first,
+            convolution=convolution,
         )

@@ -1,6 +1,6 @@
 """The line that all ResNets share: a stem, then stages of residual blocks, one per level."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tinyscope.errors import SettingsError
 from tinyscope.nn.antialias import AntiAlias, halving
+from tinyscope.nn.backbones.convolutions import Convolution, beyond_plain, change_convolutions
 from tinyscope.nn.backbones.residual import fix_statistics, initialize, set_norms_learn
 from tinyscope.nn.blocks import (
     BasicBlock,
@@ -60,12 +61,16 @@ class StagedNetwork(nn.Module):
         width: Channels inside the blocks of the first stage; each later stage doubles them.
         stem_width: Channels of the stem; None means `width`.
         strides: The levels that come out, by stride, fine to coarse; None means all stages. 2 is
-            the stem's own map. Stages beyond the coarsest are not built.
+            the stem's own map, 1 the images themselves, for a neck that looks at them again.
+            Stages beyond the coarsest are not built.
         norm: "batch", or "group", which does not mind small batches.
         groups: Of group norm.
         antialias: What halves maps in place of strides and the maximum; None leaves those.
         stride_first: Bottlenecks halve maps in their first 1x1 convolution instead of the 3x3; for
             weights that were trained so, as Caffe's ("caffe style"). Tensors are the same.
+        convolution: Kind of the convolutions: with filters that are "standardized", and in the
+            bottlenecks of all stages but the first "switchable" in how far apart their taps lie,
+            or "switchable_deformable" in where each tap lies (DetectoRS).
         norm_eval: Batch norm uses its running statistics in training too and leaves them as they
             are. Meant for pre-trained weights: without them nothing would be normalized.
         norm_affine: Whether weights and biases of the norms learn.
@@ -76,7 +81,8 @@ class StagedNetwork(nn.Module):
 
     Raises:
         SettingsError: A stage without blocks, a stride that the network does not have, more
-            stages frozen than built, or `stride_first` where no bottleneck has a stride.
+            stages frozen than built, `stride_first` where no bottleneck has a stride, or
+            convolutions of a kind that does not go with the blocks.
         CheckpointError: `weights` do not fit.
     """
 
@@ -98,15 +104,16 @@ class StagedNetwork(nn.Module):
         zero_init_residual: bool,
         weights: Path | None,
         stride_first: bool = False,
+        convolution: Convolution = "plain",
     ) -> None:
         super().__init__()
         if not blocks or min(blocks) < 1:
             raise SettingsError(f"blocks {(*blocks,)} must be 1 or more in every stage")
-        reached = (2, *(4 * 2**i for i in range(len(blocks))))
-        self.strides = tuple(reached[1:] if strides is None else strides)
+        reached = (1, 2, *(4 * 2**i for i in range(len(blocks))))
+        self.strides = tuple(reached[2:] if strides is None else strides)
         if not self.strides or self.strides != tuple(s for s in reached if s in self.strides):
             raise SettingsError(f"strides {self.strides} must be some of {reached}, fine to coarse")
-        self._stages = reached.index(self.strides[-1])
+        self._stages = max(0, reached.index(self.strides[-1]) - 1)
         self._frozen_stages = frozen_stages
         if not -1 <= frozen_stages <= self._stages:
             raise SettingsError(f"frozen_stages {frozen_stages} must be from -1 to {self._stages}")
@@ -117,17 +124,27 @@ class StagedNetwork(nn.Module):
                 "stride_first: only bottlenecks with strides have a first convolution to put them "
                 "in; leave it out with basic blocks and with antialias"
             )
+        if convolution != "plain" and antialias:
+            raise SettingsError(
+                f"convolution {convolution}: what halves maps in place of strides has no such "
+                "form; leave antialias out"
+            )
+        if convolution.startswith("switchable") and block != "bottleneck":
+            raise SettingsError(
+                f"convolution {convolution}: the 3x3 convolutions of bottlenecks are switchable, "
+                "and these are basic blocks; choose depth 50 or 101, or block bottleneck"
+            )
         placed: dict[str, Any] = {"stride_first": True} if stride_first else {}
         kind = _KINDS[block]
-        channels = [stem_width or width]
+        channels = [3, stem_width or width]
         kernel, halve = halving(antialias) if antialias else (None, None)
-        end = _stem_end(stem, antialias, channels[0])
+        end = _stem_end(stem, antialias, channels[-1])
         chain = (*end.half_kernels, *end.pool_kernels)
         self._stem_halves = stem.stride == 2
-        chains = [end.half_kernels if self._stem_halves else chain]
+        chains = [(), end.half_kernels if self._stem_halves else chain]
         size, stride, _ = end.half_kernels[0]
-        self.conv1 = nn.Conv2d(3, channels[0], size, stride, size // 2, bias=False)
-        self.bn1 = normalization(norm, channels[0], groups)
+        self.conv1 = nn.Conv2d(3, channels[-1], size, stride, size // 2, bias=False)
+        self.bn1 = normalization(norm, channels[-1], groups)
         self.first_pool, self.pool = end.half, end.pool
         for i, count in enumerate(blocks[: self._stages]):
             inside, outside = width * 2**i, width * 2**i * kind.expansion
@@ -144,23 +161,33 @@ class StagedNetwork(nn.Module):
         not_built = (f"layer{n}." for n in range(self._stages + 1, 9))
         self.unused = ("fc.", *not_built)
         initialize(self, zero_init_residual=zero_init_residual)
+        change_convolutions(self, self._layers(), convolution)
         if weights is not None:
-            load_weights(self, weights, unused=self.unused)
+            load_weights(self, weights, unused=self.unused, optional=beyond_plain(self))
         set_norms_learn(self, norm_affine)
         for module in self._frozen():
             module.requires_grad_(False)
         self.train()
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Normalized images to levels, fine to coarse: (b, channels[i], ceil(h / stride), ...)."""
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], feedback: Mapping[int, Tensor] | None = None
+    ) -> list[Float[Tensor, "b _ _ _"]]:
+        """Normalized images to levels, fine to coarse: (b, channels[i], ceil(h / stride), ...).
+
+        Args:
+            images: Which are a level themselves where stride 1 is asked for.
+            feedback: What is added, by the stride of a stage, to the sum that its first block ends
+                with: maps of the stage's own size and channels.
+        """
+        feedback = feedback or {}
         x = self.first_pool(convolve(self.conv1, self.bn1, images))
         stem = x if self._stem_halves else None
         x = self.pool(x)
-        levels = []
+        levels = [images] if 1 in self.strides else []
         if 2 in self.strides:
             levels.append(x if stem is None else functional.relu(stem))
         for stage, stride in zip(self._layers(), self._stage_strides(), strict=True):
-            x = stage(x)
+            x = _with_feedback(stage, x, feedback[stride]) if stride in feedback else stage(x)
             if stride in self.strides:
                 levels.append(x)
         return levels
@@ -173,6 +200,11 @@ class StagedNetwork(nn.Module):
         for module in self._frozen():
             module.eval()
         return self
+
+    @staticmethod
+    def stage_name(stride: int) -> str:
+        """Name of the stage that ends at a stride."""
+        return f"layer{stride.bit_length() - 2}"
 
     def _layers(self) -> list[nn.Module]:
         return [self.get_submodule(f"layer{n}") for n in range(1, self._stages + 1)]
@@ -190,6 +222,14 @@ class StagedNetwork(nn.Module):
             self.pool,
             *self._layers()[: self._frozen_stages],
         ]
+
+
+def _with_feedback(stage: nn.Module, x: Tensor, added: Tensor) -> Tensor:
+    first, *others = stage.children()
+    x = first(x, added)
+    for block in others:
+        x = block(x)
+    return x
 
 
 def _stem_end(stem: Kernel, antialias: AntiAlias | None, channels: int) -> _StemEnd:

@@ -7,6 +7,7 @@ NECKS = Table(
     {
         "fpn": "tinyscope.nn.necks.fpn:FPN",
         "hrfpn": "tinyscope.nn.necks.hrfpn:HRFPN",
+        "rfp": "tinyscope.nn.necks.recursive:RecursivePyramid",
         "sspnet": "tinyscope.nn.necks.sspnet:SSPNet",
     },
 )

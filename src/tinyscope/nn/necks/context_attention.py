@@ -6,39 +6,16 @@ Images", arXiv:2107.01548 (context attention module). Its published code dilates
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinyscope.nn.necks.atrous import AtrousPyramid
 from tinyscope.nn.necks.joined import JoinedConvolution
 
 LEVELS = 4
 DILATIONS = (2, 5)
-"""Of the two 3x3 branches; the two beside them are 1x1."""
-
-
-class AtrousPyramid(nn.Module):
-    """Four views of one map side by side: the cell, its neighborhood, a wider one, the whole map.
-
-    Args:
-        channels: In and out; a quarter of them comes from each view.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        quarter = channels // 4
-        self.cell = nn.Conv2d(channels, quarter, 1)
-        self.wide = nn.ModuleList(
-            nn.Conv2d(channels, quarter, 3, padding=d, dilation=d) for d in DILATIONS
-        )
-        self.whole = nn.Conv2d(channels, quarter, 1)
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """(b, channels, h, w) to the same shape."""
-        mean = self.whole(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])
-        views = [self.cell(x), *(convolution(x) for convolution in self.wide), mean]
-        return functional.relu(torch.cat(views, dim=1), inplace=True)
+"""Of the two views of a neighborhood."""
 
 
 class ContextAttention(nn.Module):
@@ -54,7 +31,7 @@ class ContextAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.join = JoinedConvolution(channels, LEVELS)
-        self.views = AtrousPyramid(channels)
+        self.views = AtrousPyramid(channels, channels // 4, DILATIONS)
         self.blend = nn.Conv2d(channels, channels, 3, padding=1)
         self.norm = nn.BatchNorm2d(channels)
         self.down = nn.ModuleList(

@@ -152,7 +152,7 @@ def test_one_step_from_scratch_in_bfloat16_and_channels_last(norm):
 
 @pytest.mark.parametrize("strides", [(3,), (), (8, 4), (4, 64)])
 def test_strides_that_a_net_lacks_are_named(strides):
-    with pytest.raises(SettingsError, match=r"must be some of \(2, 4, 8, 16, 32\), fine to coarse"):
+    with pytest.raises(SettingsError, match=r"must be some of \(1, 2, 4, 8, 16, 32\), fine"):
         ResNet(18, strides=strides)
 
 
