@@ -21,9 +21,7 @@ def build(model: Mapping[str, Any], classes: int) -> nn.Module:
     """
     checked = check_part(model, "model", "model")
     backbone = _simple(checked, "backbone", "model")
-    neck = _simple(
-        checked, "neck", "model", in_channels=backbone.channels, in_strides=backbone.strides
-    )
+    neck = _neck(checked["neck"], "model.neck", backbone)
     given = {"channels": neck.channels, "strides": neck.strides, "classes": classes}
     parts = {"backbone": backbone, "neck": neck}
     for stage in ("rpn", "roi"):
@@ -44,6 +42,18 @@ def build_classifier(model: Mapping[str, Any], classes: int) -> nn.Module:
     parts = {"backbone": _simple(checked, "backbone", "model"), "classes": classes}
     classifier: nn.Module = _assemble(checked, "model", "classifier", parts)
     return classifier
+
+
+def _neck(options: Mapping[str, Any], path: str, backbone: Any) -> Any:
+    """A neck, and before it what is inside: a backbone of its own, a neck behind that one."""
+    inside: dict[str, Any] = {}
+    if "backbone" in options:
+        inside["backbone"] = _simple(options, "backbone", path)
+    if "neck" in options:
+        second = inside.get("backbone", backbone)
+        inside["neck"] = _neck(options["neck"], f"{path}.neck", second)
+    levels = {"in_channels": backbone.channels, "in_strides": backbone.strides}
+    return _assemble(options, path, "neck", levels | inside)
 
 
 def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,11 @@ from tinyscope.nn.heads.retina import RetinaHead
 from tinyscope.nn.heads.rpn import RpnHead
 from tinyscope.nn.heads.tower import Tower
 from tinyscope.nn.heads.two_fc import TwoFcHead
+from tinyscope.nn.necks.atrous import AtrousPyramid
 from tinyscope.nn.necks.fpn import FPN
 from tinyscope.nn.necks.hrfpn import HRFPN
+from tinyscope.nn.necks.recursive import RecursivePyramid
+from tinyscope.nn.necks.sspnet import SSPNet
 
 Pairs = Iterator[tuple[str, str]]
 """Our name of a module and theirs, below the part that they belong to."""
@@ -49,12 +52,7 @@ def older_mmdet_name(name: str) -> str:
 
 def _keys(detector: nn.Module, ours: str, theirs: str) -> Keys:
     part = detector.get_submodule(ours)
-    if type(part) not in _PARTS:
-        raise CheckpointError(
-            f"{ours}: mmdet has no {type(part).__name__}, or its names are not known; parts whose "
-            f"names are: {', '.join(kind.__name__ for kind in _PARTS)}"
-        )
-    modules = dict(_PARTS[type(part)](part))
+    modules = dict(_pairs(part, ours))
     keys: Keys = {}
     for name in _names(detector, ours):
         owner, _, kind = name.removeprefix(f"{ours}.").rpartition(".")
@@ -66,6 +64,15 @@ def _keys(detector: nn.Module, ours: str, theirs: str) -> Keys:
             count = len(part.scales)
             keys[name] = stacked([f"{theirs}.scales.{i}.scale" for i in range(count)])
     return keys
+
+
+def _pairs(part: nn.Module, path: str) -> Pairs:
+    if type(part) not in _PARTS:
+        raise CheckpointError(
+            f"{path}: mmdet has no {type(part).__name__}, or its names are not known; parts whose "
+            f"names are: {', '.join(kind.__name__ for kind in _PARTS)}"
+        )
+    return _PARTS[type(part)](part)
 
 
 def _second_stage(detector: nn.Module) -> Keys:
@@ -90,6 +97,39 @@ def _fpn(neck: nn.Module) -> Pairs:
         yield from _convolution(f"smooth.{i}", f"fpn_convs.{i}", smooth)
     for i, added in enumerate(neck.added):
         yield from _convolution(f"added.{i}", f"fpn_convs.{len(neck.smooth) + i}", added)
+
+
+def _sspnet(neck: nn.Module) -> Pairs:
+    assert isinstance(neck, SSPNet)
+    for i in range(len(neck.lateral)):
+        yield f"lateral.{i}", f"lateral_convs.{i}.conv"
+    for i in range(len(neck.smooth)):
+        yield f"smooth.{i}", f"fpn_convs.{i}.conv"
+    yield "context.join", "CAM.dila_conv.0"
+    yield from _views("context.views", "CAM.dila_conv.1", neck.context.views)
+    yield "context.blend", "CAM.dila_conv.2"
+    yield "context.norm", "CAM.dila_conv.3"
+    for i in range(len(neck.context.down)):
+        yield f"context.down.{i}", f"CAM.down_conv.{i}"
+        yield f"context.attend.{i}", f"CAM.att_conv.{i}"
+
+
+def _recursive(neck: nn.Module) -> Pairs:
+    assert isinstance(neck, RecursivePyramid)
+    for ours, theirs in _pairs(neck.neck, "neck.neck"):
+        yield f"neck.{ours}", theirs
+    for name, _ in neck.backbone.named_modules():
+        yield f"backbone.{name}", f"rfp_modules.0.{name}"
+    for i, stride in enumerate(neck.fed):
+        yield f"feedback.{i}", f"rfp_modules.0.{neck.backbone.stage_name(stride)}.0.rfp_conv"
+    yield from _views("views", "rfp_aspp", neck.views)
+    yield "gate", "rfp_weight"
+
+
+def _views(ours: str, theirs: str, views: AtrousPyramid) -> Pairs:
+    names = ("cell", *(f"wide.{i}" for i in range(len(views.wide))), "whole")
+    for i, name in enumerate(names):
+        yield f"{ours}.{name}", f"{theirs}.aspp.{i}"
 
 
 def _hrfpn(neck: nn.Module) -> Pairs:
@@ -162,6 +202,8 @@ def _two_fc(head: nn.Module) -> Pairs:
 _PARTS: dict[type[nn.Module], Callable[[nn.Module], Pairs]] = {
     FPN: _fpn,
     HRFPN: _hrfpn,
+    RecursivePyramid: _recursive,
+    SSPNet: _sspnet,
     RetinaHead: _retina,
     FcosHead: _fcos,
     FoveaHead: _fovea,
