@@ -176,6 +176,7 @@ class DataSettings(Settings):
     first_pixel: Literal[0, 1] = 0  # what the files of --data call it; COCO says 0, some copies 1
     windows: Annotated[Part, checked("windows", "data.windows")] = {"name": "whole"}
     transforms: Annotated[tuple[Part, ...], AfterValidator(_check_transforms)] = ()
+    redraw: bool = False  # another window in place of one whose objects transforms lost
     batch: PositiveInt = 8  # samples of all processes together
     workers: NonNegativeInt = 2  # of each process
     names: tuple[str, ...] | None = None  # classes and their order; else as the data set has them

@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     ORDER = 0
     WINDOW = 1
     TRANSFORMS = 2
+    REDRAW = 3
 
 
 def stream(seed: int, purpose: Purpose, number: int) -> np.random.Generator:

@@ -23,6 +23,9 @@ from tinyscope.types import Dropped, Sample, Target
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
+TRIES = 20
+"""Windows that are looked at before one is shown though transforms lost all of its objects."""
+
 
 class TrainingSet(Dataset[Sample]):
     """Windows of the images of a data set, changed by transforms.
@@ -35,6 +38,8 @@ class TrainingSet(Dataset[Sample]):
         transforms: Applied in this order.
         seed: Of every random choice.
         read: Reads the image of a path and a stated size; the default keeps recent ones.
+        redraw: Whether a window all of whose objects the transforms lose is replaced by another
+            one of its epoch, drawn at random; the lost objects are counted all the same.
 
     Raises:
         DataError: There are no images, or no window would be shown.
@@ -47,6 +52,7 @@ class TrainingSet(Dataset[Sample]):
         transforms: Sequence[Transform] = (),
         seed: int = 0,
         read: ImageCache | None = None,
+        redraw: bool = False,
     ) -> None:
         if not len(annotations):
             raise DataError(f"the data set at {annotations.root} lists no images to train on")
@@ -55,7 +61,8 @@ class TrainingSet(Dataset[Sample]):
         self.plan = windows(self.annotations, seed)
         self.transforms = tuple(transforms)
         self.seed = seed
-        self.read = read or ImageCache()
+        self.read = ImageCache() if read is None else read
+        self.redraw = redraw
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -64,9 +71,27 @@ class TrainingSet(Dataset[Sample]):
         """Sample `position` of the run; its image may be a view that must not be written to."""
         if position < 0:
             raise IndexError(f"samples are numbered from 0, got {position}")
+        before = self._seen(position)
+        after = self._changed(before, stream(self.seed, Purpose.TRANSFORMS, position))
+        if not self.redraw:
+            return after
+        random = stream(self.seed, Purpose.REDRAW, position)
+        epoch, lost = position - position % len(self), Dropped()
+        for _ in range(TRIES):
+            objects = before.target.boxes[~before.target.ignore]
+            if not len(objects) or not after.target.ignore.all():
+                break
+            lost += Dropped.of("lost with all of its window: another window is shown", objects)
+            before = self._seen(epoch + int(random.integers(len(self))))
+            after = self._changed(before, random)
+        return replace(after, dropped=lost + after.dropped)
+
+    def _seen(self, position: int) -> Sample:
+        """What window `position` of the run shows."""
         window = self.plan[position]
-        sample = look_through(self._whole(window), window, self.rule)
-        random = stream(self.seed, Purpose.TRANSFORMS, position)
+        return look_through(self._whole(window), window, self.rule)
+
+    def _changed(self, sample: Sample, random: np.random.Generator) -> Sample:
         for transform in self.transforms:
             sample = transform(sample, random)
         return sample

@@ -93,7 +93,7 @@ def open_training_set(settings: DataSettings, annotations: Annotations, seed: in
         _transform(part, f"data.transforms.{i}", annotations)
         for i, part in enumerate(settings.transforms)
     ]
-    return TrainingSet(annotations, windows, transforms, seed)
+    return TrainingSet(annotations, windows, transforms, seed, redraw=settings.redraw)
 
 
 def _transform(part: Part, path: str, annotations: Annotations) -> Any:
