@@ -1,13 +1,14 @@
 """Detections of tiles merged by published code, compared with ours."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tinyscope.detectors.looks import Look
 from tinyscope.detectors.proposals import across_levels
 from tinyscope.engine.predictor import Predictor
 from tinyscope.ops.suppress import nms_per_class
@@ -96,16 +97,17 @@ class _OneStage(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return images
 
-    def decode(
+    def decode_undecided(
         self,
-        outputs: Tensor,
+        looks: Iterable[Look[Tensor]],
         sizes: Sequence[Size],
         score_threshold: float | None = None,
-        *,
-        suppress: bool = True,
     ) -> list[Detections]:
-        assert not suppress
-        start, self.done = self.done, self.done + len(sizes)
+        assert len(list(looks)) == 1
+        return self._next(len(sizes))
+
+    def _next(self, count: int) -> list[Detections]:
+        start, self.done = self.done, self.done + count
         return [self._found(tile) for tile in self.tiles[start : self.done]]
 
     def _found(self, tile: Mapping[str, Tensor]) -> Detections:
@@ -120,7 +122,7 @@ class _TwoStage(_OneStage):
     def decode(
         self, outputs: Tensor, sizes: Sequence[Size], score_threshold: float | None = None
     ) -> list[Detections]:
-        return super().decode(outputs, sizes, suppress=False)
+        return self._next(len(sizes))
 
     def _found(self, tile: Mapping[str, Tensor]) -> Detections:
         return _suppressed(tile["boxes"], tile["scores"])

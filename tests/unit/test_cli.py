@@ -141,7 +141,7 @@ def test_predict_passes_on_only_what_was_given(engine, capsys):
     (arguments, options), *_ = calls
     assert arguments == (Path("a.ckpt"), ["x.png", "y"], Path("found"), 0, None, None)
     assert options["flip"] is True
-    assert not {"scale", "score_threshold"} & set(options)
+    assert not {"scale", "score_threshold", "zooms"} & set(options)
     assert call("predict", "a.ckpt", "x", "--out", "found", "--json", "-") == 0
     assert '"folder": "found"' in capsys.readouterr().out
 
@@ -151,6 +151,7 @@ LOOKED = {
     "overlap": 100,
     "tiling": "runtime",
     "scale": 1.0,
+    "zooms": (2.0, 3.5),
     "flip": False,
     "merge": {"name": "pooled_nms", "iou_threshold": 0.6},
     "score_threshold": None,
@@ -164,6 +165,7 @@ def test_evaluate_passes_on_how_images_are_looked_through_and_prints_it(engine, 
     calls = engine("tinyscope.engine.evaluate_model:evaluate_model", result)
     given = ["--tile", "640x512", "--tiling", "runtime", "--limit", 1000]
     given += ["--merge", "{name: pooled_nms, iou_threshold: 0.6}", "--protocol", "tinyperson"]
+    given += ["--zoom", 2, "--zoom", 3.5]
     assert call("evaluate", "a.ckpt", "--data", "d", "--split", "test", *given) == 0
     ((arguments, options),) = calls
     assert arguments == (Path("a.ckpt"), Path("d"), "test", {"name": "tinyperson"})
@@ -173,10 +175,11 @@ def test_evaluate_passes_on_how_images_are_looked_through_and_prints_it(engine, 
         "tiling": "runtime",
         "merge": {"name": "pooled_nms", "iou_threshold": 0.6},
         "limit": 1000,
+        "zooms": (2.0, 3.5),
     }
     assert capsys.readouterr().out == (
         "AP50 0.5\n\nwhole images: tile 640x512, overlap 100, tiling runtime, scale 1.0, "
-        "flip False, limit 1000; merged by pooled_nms (iou_threshold 0.6)\n"
+        "zooms 2+3.5, flip False, limit 1000; merged by pooled_nms (iou_threshold 0.6)\n"
     )
 
 

@@ -15,6 +15,7 @@ from tinyscope.cli.output import (
     Scale,
     Tile,
     Tilings,
+    Zooms,
     given,
     part_of,
     tile_of,
@@ -56,6 +57,7 @@ def evaluate(
     merge: Merge = None,
     limit: Limit = None,
     scale: Scale = None,
+    zoom: Zooms = None,
     flip: Mirror = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -67,6 +69,7 @@ def evaluate(
         merge=merge and part_of(merge, "--merge"),
         limit=limit,
         scale=scale,
+        zooms=tuple(zoom) if zoom else None,
         flip=flip,
     )
     rules = protocol and part_of(protocol, "--protocol")
@@ -118,10 +121,14 @@ def remark_on(stamp: Mapping[str, Any]) -> str | None:
 def looked(scored: str, settings: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
     """The settings that are set, sizes as their options are written, and the rule of merging."""
     options = ", ".join(f"{key} {value}" for key, value in rule.items() if key != "name")
-    shown = [f"{key} {_written(value)}" for key, value in settings.items() if value is not None]
+    shown = [
+        f"{key} {_written(key, value)}" for key, value in settings.items() if value is not None
+    ]
     return f"{scored}: {', '.join(shown)}; merged by {rule['name']} ({options})"
 
 
-def _written(value: Any) -> str:
-    """A (height, width) as width x height."""
+def _written(key: str, value: Any) -> str:
+    """Zooms one beside the other, a (height, width) as width x height."""
+    if key == "zooms":
+        return "+".join(f"{zoom:g}" for zoom in value)
     return f"{value[1]}x{value[0]}" if isinstance(value, list | tuple) else str(value)

@@ -68,6 +68,14 @@ Scale = Annotated[
     float | None,
     typer.Option(help="Images are enlarged by this before they are looked at; else the recipe's."),
 ]
+Zooms = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--zoom",
+        help="Look at every tile enlarged by this, such as --zoom 2 --zoom 3: what all looks find "
+        "is joined; else the recipe's.",
+    ),
+]
 Mirror = Annotated[
     bool | None,
     typer.Option(

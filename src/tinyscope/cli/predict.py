@@ -15,6 +15,7 @@ from tinyscope.cli.output import (
     Scale,
     Tile,
     Tilings,
+    Zooms,
     given,
     part_of,
     tile_of,
@@ -38,6 +39,7 @@ def predict(
     merge: Merge = None,
     limit: Limit = None,
     scale: Scale = None,
+    zoom: Zooms = None,
     flip: Mirror = None,
     score_threshold: Annotated[
         float | None,
@@ -66,6 +68,7 @@ def predict(
         merge=merge and part_of(merge, "--merge"),
         limit=limit,
         scale=scale,
+        zooms=tuple(zoom) if zoom else None,
         flip=flip,
         score_threshold=score_threshold,
     )

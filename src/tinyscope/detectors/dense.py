@@ -1,12 +1,13 @@
 """One-stage detectors: RetinaNet, FCOS and whatever predicts from priors in one step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from tinyscope.catalog import Share
+from tinyscope.detectors.looks import Look, between_frames, joined_detections
 from tinyscope.detectors.matching import match
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
@@ -30,6 +31,8 @@ class DenseDetector(nn.Module):
         coder: Deltas to boxes.
         mean: Of the images, subtracted; red, green, blue, 0 to 255.
         std: Of the images, divided by.
+        border: Boxes end at least so many pixels before the right and the lower border of the
+            image; published Fovea leaves 1.
         score_threshold: Class scores at or below are no detections; before the quality.
         candidates: Best (prior, class) pairs per level and image that suppression sees.
         rank: Whether `candidates` are pairs above the threshold, or priors before it.
@@ -59,6 +62,7 @@ class DenseDetector(nn.Module):
         *,
         mean: tuple[float, float, float] = (123.675, 116.28, 103.53),
         std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (58.395, 57.12, 57.375),
+        border: NonNegativeInt = 0,
         score_threshold: Share = 0.05,
         candidates: PositiveInt = 2000,
         rank: Rank = "pairs",
@@ -72,6 +76,7 @@ class DenseDetector(nn.Module):
         self.normalize = Normalize(mean, std)
         self.backbone, self.neck, self.head = backbone, neck, head
         self.priors, self.assigner, self.sampler, self.coder = priors, assigner, sampler, coder
+        self.border = border
         self.score_threshold, self.candidates, self.rank = score_threshold, candidates, rank
         self.suppress = Suppression(nms, decay, decay_floor, limit)
         self.ignore_threshold = ignore_threshold
@@ -101,12 +106,7 @@ class DenseDetector(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self,
-        outputs: DenseOutputs,
-        sizes: Sequence[Size],
-        score_threshold: float | None = None,
-        *,
-        suppress: bool = True,
+        self, outputs: DenseOutputs, sizes: Sequence[Size], score_threshold: float | None = None
     ) -> list[Detections]:
         """Detections of each image, best first.
 
@@ -114,18 +114,60 @@ class DenseDetector(nn.Module):
             outputs: As `forward` returned them.
             sizes: Before padding.
             score_threshold: In place of the detector's own.
-            suppress: Whether duplicates go; else all candidates are returned, in any number, for
-                one suppression over all tiles of an image.
         """
-        priors = self._priors(outputs)
-        spans = level_spans(priors.levels)
-        floor = self.score_threshold if score_threshold is None else score_threshold
+        return self.decode_looks([Look(outputs, sizes)], sizes, score_threshold)
+
+    @torch.no_grad()
+    def decode_looks(
+        self,
+        looks: Iterable[Look[DenseOutputs]],
+        sizes: Sequence[Size],
+        score_threshold: float | None = None,
+    ) -> list[Detections]:
+        """Detections of each image by several looks at it together, best first.
+
+        The candidates of all looks go through one suppression.
+
+        Args:
+            looks: At the same images; they are asked for one after the other.
+            sizes: Of the frames that detections are in.
+            score_threshold: In place of the detector's own.
+        """
         return [
-            self._decode(outputs, i, size, priors, spans, floor, suppress)
-            for i, size in enumerate(sizes)
+            self.suppress(found.boxes, found.scores, found.labels)
+            for found in self.decode_undecided(looks, sizes, score_threshold)
         ]
 
-    def _decode(
+    @torch.no_grad()
+    def decode_undecided(
+        self,
+        looks: Iterable[Look[DenseOutputs]],
+        sizes: Sequence[Size],
+        score_threshold: float | None = None,
+    ) -> list[Detections]:
+        """What suppression would see of each image, best first and in any number.
+
+        For one suppression over all tiles of an image; arguments as those of `decode_looks`.
+        """
+        floor = self.score_threshold if score_threshold is None else score_threshold
+        found = [self._seen(look, sizes, floor) for look in looks]
+        return [joined_detections(of_image) for of_image in zip(*found, strict=True)]
+
+    def _seen(
+        self, look: Look[DenseOutputs], sizes: Sequence[Size], floor: float
+    ) -> list[Detections]:
+        """The candidates of a look in each image, in the frames of `sizes`."""
+        priors = self._priors(look.outputs)
+        spans = level_spans(priors.levels)
+        found = []
+        for image, (seen, own) in enumerate(zip(look.sizes, sizes, strict=True)):
+            boxes, scores, labels = self._candidates(
+                look.outputs, image, seen, priors, spans, floor
+            )
+            found.append(Detections(between_frames(boxes, seen, own), scores, labels))
+        return found
+
+    def _candidates(
         self,
         outputs: DenseOutputs,
         image: int,
@@ -133,8 +175,8 @@ class DenseDetector(nn.Module):
         priors: Priors,
         spans: list[slice],
         floor: float,
-        suppress: bool,
-    ) -> Detections:
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes, scores and labels of an image as it was seen."""
         quality = None if outputs.quality is None else outputs.quality[image]
         prior, labels, scores = best_pairs(
             outputs.logits[image],
@@ -145,11 +187,8 @@ class DenseDetector(nn.Module):
             rank=self.rank,
         )
         boxes = self.coder.decode(priors[prior], outputs.deltas[image, prior])
-        boxes = clip_boxes(boxes, size)
-        if suppress:
-            return self.suppress(boxes, scores, labels)
-        order = scores.argsort(descending=True, stable=True)
-        return Detections(boxes[order], scores[order], labels[order])
+        inside = (size[0] - self.border, size[1] - self.border)
+        return clip_boxes(boxes, inside), scores, labels
 
     def _priors(self, outputs: DenseOutputs) -> Priors:
         return self.priors(outputs.pyramid.sizes, outputs.logits.device)

@@ -1,6 +1,6 @@
 """Two-stage detectors: proposals, then classes (Faster R-CNN, arXiv:1506.01497)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,10 +8,11 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from tinyscope.detectors.cascade import CascadeStage
+from tinyscope.detectors.looks import Look, between_frames, joined_proposals, mean_verdict
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
-from tinyscope.detectors.proposals import ProposalStage
-from tinyscope.detectors.roi import RoiStage
+from tinyscope.detectors.proposals import Proposals, ProposalStage
+from tinyscope.detectors.roi import RoiStage, Verdict
 from tinyscope.types import DenseOutputs, Detections, Pyramid, Size, Target
 
 
@@ -76,7 +77,62 @@ class TwoStageDetector(nn.Module):
             sizes: Before padding.
             score_threshold: In place of the second stage's own.
         """
-        proposals = self.rpn.propose(outputs.proposals, sizes, self.rpn.test_limits)
-        boxes = [proposed.boxes for proposed in proposals]
-        verdicts = self.roi.classify(outputs.pyramid, boxes, sizes)
-        return [self.roi.select(verdict, score_threshold) for verdict in verdicts]
+        return self.decode_looks([Look(outputs, sizes)], sizes, score_threshold)
+
+    @torch.no_grad()
+    def decode_looks(
+        self,
+        looks: Iterable[Look[TwoStageOutputs]],
+        sizes: Sequence[Size],
+        score_threshold: float | None = None,
+    ) -> list[Detections]:
+        """Detections of each image by several looks at it together, best first.
+
+        Every look proposes; the proposals of all are joined by the first stage's `nms` and
+        `test_after` and classified in each look, and the mean of what the looks say is judged.
+
+        Args:
+            looks: At the same images; the maps of all are held at once.
+            sizes: Of the frames that detections are in.
+            score_threshold: In place of the second stage's own.
+        """
+        seen = list(looks)
+        proposals = self._propose(seen, sizes)
+        said = [self._classify(look, proposals, sizes) for look in seen]
+        return [
+            self.roi.select(mean_verdict(of_image), score_threshold)
+            for of_image in zip(*said, strict=True)
+        ]
+
+    def _propose(
+        self, looks: Sequence[Look[TwoStageOutputs]], sizes: Sequence[Size]
+    ) -> list[Tensor]:
+        """Boxes (n, 4) of each image in its own frame, from all looks."""
+        limits = self.rpn.test_limits
+        found = []
+        for look in looks:
+            proposed = self.rpn.propose(look.outputs.proposals, look.sizes, limits)
+            found.append(
+                [
+                    Proposals(between_frames(one.boxes, *frames), one.scores)
+                    for one, *frames in zip(proposed, look.sizes, sizes, strict=True)
+                ]
+            )
+        return [
+            joined_proposals(of_image, self.rpn.nms, limits.after).boxes
+            for of_image in zip(*found, strict=True)
+        ]
+
+    def _classify(
+        self, look: Look[TwoStageOutputs], proposals: Sequence[Tensor], sizes: Sequence[Size]
+    ) -> list[Verdict]:
+        """What a look says of the proposals of each image; these and its boxes in their frames."""
+        shown = [
+            between_frames(boxes, own, seen)
+            for boxes, own, seen in zip(proposals, sizes, look.sizes, strict=True)
+        ]
+        verdicts = self.roi.classify(look.outputs.pyramid, shown, look.sizes)
+        return [
+            Verdict(verdict.scores, between_frames(verdict.boxes, seen, own))
+            for verdict, seen, own in zip(verdicts, look.sizes, sizes, strict=True)
+        ]

@@ -18,6 +18,7 @@ from tinyscope.formats.tables import Annotations, DetectionTable
 from tinyscope.formats.whole_images import read_whole_images
 from tinyscope.tiling import MERGES
 from tinyscope.tiling.found import Found
+from tinyscope.tiling.rule import MergeRule
 from tinyscope.types import Detections
 
 
@@ -72,8 +73,8 @@ def merge(
         SettingsError: The rule or one of its options is unknown or wrong, or is for detectors.
     """
     options = MERGES.check({"name": rule} if isinstance(rule, str) else rule, "rule")
-    apply = MERGES.build(options, "rule")  # a wrong one before large files are read
-    if getattr(apply, "undecided", False):
+    apply: MergeRule = MERGES.build(options, "rule")  # a wrong one before large files are read
+    if apply.undecided:
         raise SettingsError(
             "rule.undecided: asks detectors for what they found before their suppression, and a "
             "file holds what it holds; leave it out"

@@ -1,8 +1,8 @@
 """Pixels of one image of any size to what a detector finds in it, whole or tile by tile."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
+from tinyscope.detectors.looks import LeavesDuplicates, Look, LooksAgain
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
-from tinyscope.engine.tiles import TileBatches
+from tinyscope.engine.tiles import TileBatches, enlarged
 from tinyscope.errors import SettingsError
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
@@ -21,7 +22,7 @@ from tinyscope.settings import PredictSettings
 from tinyscope.tiling import MERGES
 from tinyscope.tiling.cut import grid_windows
 from tinyscope.tiling.found import in_image
-from tinyscope.tiling.pooled import PooledNmsMerge
+from tinyscope.tiling.rule import MergeRule
 from tinyscope.types import Detections, Size
 
 
@@ -34,23 +35,29 @@ class Predictor:
         settings: How an image is looked through.
 
     Raises:
-        SettingsError: The rule of merging wants what the detector cannot give.
+        SettingsError: The rule of merging, or `zooms`, wants what the detector cannot give.
     """
 
     def __init__(self, model: nn.Module, names: tuple[str, ...], settings: PredictSettings) -> None:
         self.model, self.names, self.settings = model.eval(), names, settings
-        self.merge = MERGES.build(settings.merge, "predict.merge")
-        self.undecided = isinstance(self.merge, PooledNmsMerge) and self.merge.undecided
-        if self.undecided and "suppress" not in signature(model.decode).parameters:  # type: ignore[arg-type]
+        self.merge: MergeRule = MERGES.build(settings.merge, "predict.merge")
+        self.looks_once = settings.zooms == (1.0,)
+        if self.merge.undecided and not isinstance(model, LeavesDuplicates):
             raise SettingsError(
                 f"predict.merge.undecided: a {type(model).__name__} decides about every tile "
                 "itself; leave it out"
+            )
+        if not self.looks_once and not isinstance(model, LooksAgain):
+            raise SettingsError(
+                f"predict.zooms: got {list(settings.zooms)}, but a {type(model).__name__} joins no "
+                "looks (it has no decode_looks); leave it out, or set predict.scale"
             )
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
         views = self.device.type == "cpu"  # elsewhere full batches are worth more
-        self.tiles = TileBatches(settings.batch, side_divisor(model), views=views)
+        self.divisor = side_divisor(model)
+        self.tiles = TileBatches(settings.batch, self.divisor, views=views)
 
     @torch.no_grad()
     def __call__(
@@ -85,8 +92,11 @@ class Predictor:
     @property
     def stamp(self) -> dict[str, Any]:
         """The settings that decide what is found, for the stamp of a result."""
-        kept = ("tile", "overlap", "tiling", "scale", "flip", "merge", "score_threshold", "limit")
+        kept = ("tile", "overlap", "tiling", "scale", "zooms", "flip")
+        kept += ("merge", "score_threshold", "limit")
         values = self.settings.model_dump()
+        if self.looks_once:
+            values["zooms"] = None
         if self.settings.tile_size is None:  # then they decide nothing
             values |= {"overlap": None, "tiling": None}
         return {key: values[key] for key in kept}
@@ -110,7 +120,7 @@ class Predictor:
             x1, y1, x2, y2 = part[0].tolist()
             for tiles in self.tiles(image, part):
                 found += self._detect(tiles, (y2 - y1, x2 - x1))
-        if len(windows) == 1 and not isinstance(self.merge, PooledNmsMerge):
+        if len(windows) == 1 and not self.merge.within_windows:
             return found[0]
         windows = np.concatenate(alike)
         merged: Detections = self.merge(in_image(torch.from_numpy(windows), found, size))
@@ -124,20 +134,29 @@ class Predictor:
         # The padding must stay at the right, or cells and pixels part.
         turned = torch.cat([tiles[..., : size[1]].flip(-1), tiles[..., size[1] :]], dim=-1)
         mirrored = [_mirror(f, size[1]) for f in self._run(turned, size)]
-        join = _both if self.undecided else _better_of
+        join = _both if self.merge.undecided else _better_of
         return [join(*pair) for pair in zip(found, mirrored, strict=True)]
 
     def _run(self, tiles: Tensor, size: Size) -> list[Detections]:
-        images = tiles.to(self.device)
-        options = {"suppress": False} if self.undecided else {}
-        if self.channels_last and images.stride(1) != 1:
-            images = images.contiguous(memory_format=torch.channels_last)
+        model: Any = self.model
+        sizes, floor = [size] * len(tiles), self.settings.score_threshold
         with autocast(self.precision, self.device):  # second stages compute in `decode`
-            outputs = self.model(images)
-            found = self.model.decode(  # type: ignore[operator]
-                outputs, [size] * len(tiles), self.settings.score_threshold, **options
-            )
+            looks = self._looks(tiles.to(self.device), size)
+            if self.merge.undecided:
+                found = model.decode_undecided(looks, sizes, floor)
+            elif self.looks_once:
+                found = model.decode(next(looks).outputs, sizes, floor)
+            else:
+                found = model.decode_looks(looks, sizes, floor)
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
+
+    def _looks(self, tiles: Tensor, size: Size) -> Iterator[Look[Any]]:
+        """What the model says of tiles of `size` before padding, at one enlargement at a time."""
+        for zoom in self.settings.zooms:
+            images, seen = enlarged(tiles, size, zoom, self.divisor)
+            if self.channels_last and images.stride(1) != 1:
+                images = images.contiguous(memory_format=torch.channels_last)
+            yield Look(self.model(images), [seen] * len(tiles))
 
 
 def side_divisor(model: nn.Module) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize
 
 from tinyscope.data.images import BACKDROP
 from tinyscope.types import Size
@@ -66,6 +67,31 @@ class TileBatches:
         for tile, (x1, y1, x2, y2) in zip(tiles, windows, strict=True):
             tile[:, : size[0], : size[1]] = image[:, y1:y2, x1:x2]
         return tiles
+
+
+def enlarged(tiles: Tensor, size: Size, zoom: float, divisor: int) -> tuple[Tensor, Size]:
+    """Tiles as they are shown at an enlargement, padded at the right and bottom.
+
+    Args:
+        tiles: (b, 3, h, w) uint8, padded or not.
+        size: Of them before padding.
+        zoom: Below 1 they shrink.
+        divisor: Multiple that sides are padded to.
+
+    Returns:
+        Pixels, and their size before padding: that of the tiles times `zoom`, rounded.
+    """
+    height, width = size
+    seen = (max(1, round(height * zoom)), max(1, round(width * zoom)))
+    if seen != size:
+        tiles = resize(tiles[..., :height, :width], list(seen), antialias=True)
+    rows, columns = (-(-side // divisor) * divisor for side in seen)
+    if tiles.shape[-2:] == (rows, columns):
+        return tiles, seen
+    fill = torch.tensor(BACKDROP, dtype=torch.uint8, device=tiles.device)[:, None, None]
+    padded = fill.expand(len(tiles), 3, rows, columns).clone()
+    padded[..., : seen[0], : seen[1]] = tiles[..., : seen[0], : seen[1]]
+    return padded, seen
 
 
 def _even_parts(windows: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:

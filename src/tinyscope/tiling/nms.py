@@ -1,6 +1,7 @@
 """Of detections that several windows made of one object, the best remains."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import NonNegativeFloat
 
@@ -26,6 +27,9 @@ class NmsMerge:
         covered: Share of a cut box from which it is a part of a whole one.
         touch: A box this close to an inner border of its window counts as cut, pixels.
     """
+
+    undecided: ClassVar[bool] = False
+    within_windows: ClassVar[bool] = False
 
     iou_threshold: Share = 0.3
     covered: Share = 0.6

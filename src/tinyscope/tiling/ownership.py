@@ -1,6 +1,7 @@
 """Every window answers for its core alone; the cores of a grid divide the image."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +30,9 @@ class OwnershipMerge:
         touch: A box this close to an inner border of its window counts as cut, pixels; `slack`
             is not for these.
     """
+
+    undecided: ClassVar[bool] = False
+    within_windows: ClassVar[bool] = False
 
     slack: NonNegativeFloat = 4.0
     iou_threshold: Share = 0.3

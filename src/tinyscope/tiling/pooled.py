@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class PooledNmsMerge:
         undecided: Detectors hand out what they found in a window before any suppression of their
             own, so that this is the only one. One-stage detectors can.
     """
+
+    within_windows: ClassVar[bool] = True
 
     iou_threshold: Share = 0.5
     at_threshold: Literal["keep", "drop"] = "keep"

@@ -1,6 +1,7 @@
 """Detections that several windows made of one object lose score instead of being dropped."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
@@ -26,6 +27,9 @@ class SoftNmsMerge:
         covered: Share of a cut box from which it is a part of a whole one, and dropped.
         touch: A box this close to an inner border of its window counts as cut, pixels.
     """
+
+    undecided: ClassVar[bool] = False
+    within_windows: ClassVar[bool] = False
 
     sigma: PositiveFloat = 0.1
     score_threshold: Share = 0.05

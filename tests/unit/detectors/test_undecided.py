@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tinyscope.detectors.build import build
+from tinyscope.detectors.looks import Look
 from tinyscope.detectors.proposals import across_levels
 from tinyscope.engine.predictor import Predictor
 from tinyscope.errors import SettingsError
@@ -69,7 +70,7 @@ def test_candidates_that_are_suppressed_later_are_those_that_are_suppressed_at_o
     with torch.no_grad():
         outputs = dense(image()[None])
     (once,) = dense.decode(outputs, [(64, 96)])
-    (every,) = dense.decode(outputs, [(64, 96)], suppress=False)
+    (every,) = dense.decode_undecided([Look(outputs, [(64, 96)])], [(64, 96)])
     assert len(every) > 10 * len(once) > 0
     assert (every.scores[:-1] >= every.scores[1:]).all()
     kept = nms_per_class(every.boxes, every.scores, every.labels, 0.6, 40)

@@ -291,6 +291,7 @@ def test_tiles_are_looked_at_merged_and_scored_as_whole_images(tiled, monkeypatc
         "overlap": 12,
         "tiling": "flush",
         "scale": 1.0,
+        "zooms": None,
         "flip": False,
         "merge": {"name": "nms", "iou_threshold": 0.3, "covered": 0.6, "touch": 2.0},
         "score_threshold": None,

@@ -6,6 +6,7 @@ import torch
 from finder import finder, picture
 from PIL import Image
 
+from tinyscope.detectors.looks import between_frames
 from tinyscope.engine.detector import Detector, load, pixels
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.errors import CheckpointError, DataError, SettingsError
@@ -218,11 +219,14 @@ class Undecided(torch.nn.Module):
     def forward(self, images):
         return self.model(images)
 
-    def decode(self, outputs, sizes, score_threshold=None, *, suppress=True):
-        self.asked.append(suppress)
-        found = self.model.decode(outputs, sizes)
-        if suppress:
-            return found
+    def decode(self, outputs, sizes, score_threshold=None):
+        self.asked.append("decided")
+        return self.model.decode(outputs, sizes)
+
+    def decode_undecided(self, looks, sizes, score_threshold=None):
+        self.asked.append("undecided")
+        (look,) = looks
+        found = self.model.decode(look.outputs, look.sizes)
         return [
             Detections(
                 torch.cat([f.boxes, f.boxes + 0.5]),
@@ -242,9 +246,9 @@ def test_one_suppression_over_the_image_does_for_detectors_that_leave_it(tile, f
     rule = {"name": "pooled_nms", "iou_threshold": 0.5}
     found = detector.predict(picture(OBJECTS), merge={**rule, "undecided": True}, **options)
     assert rows(found) == [tuple(r) for r in EXPECTED]
-    assert set(model.asked) == {False}
+    assert set(model.asked) == {"undecided"}
     detector.predict(picture(OBJECTS), merge=rule, **options)
-    assert model.asked[-1]
+    assert model.asked[-1] == "decided"
 
 
 def test_a_detector_that_cannot_leave_its_decisions_is_named():
@@ -271,3 +275,58 @@ def test_overlap_and_shape_of_tiles_are_checked():
         finder().predict(picture([]), tile=(64, 40), overlap=40)
     with pytest.raises(SettingsError, match=r"predict\.tiling: got 'flushed'.*did you mean flush"):
         finder().predict(picture([]), tiling="flushed")
+
+
+def test_a_detector_that_looks_once_is_named():
+    with pytest.raises(SettingsError, match=r"predict\.zooms: got \[2.0, 3.0\], but a Finder joins"):
+        finder().predict(picture([]), zooms=(2.0, 3.0))
+    with pytest.raises(SettingsError, match=r"predict\.zooms"):
+        finder().predict(picture([]), zooms=())
+
+
+class LookingAgain(torch.nn.Module):
+    """Finds the brightest value of a tile in every look, and says where the last one saw it."""
+
+    strides = (8,)
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def forward(self, images):
+        self.shapes.append(tuple(images.shape[2:]))
+        return images
+
+    def decode_looks(self, looks, sizes, score_threshold=None):
+        for look in looks:
+            seen = look
+        return [
+            self._brightest(image[0, : seen_size[0], : seen_size[1]], seen_size, size)
+            for image, seen_size, size in zip(seen.outputs, seen.sizes, sizes, strict=True)
+        ]
+
+    def _brightest(self, image, seen, size):
+        y, x = (image == 255).nonzero(as_tuple=True)
+        if not len(x):
+            return Detections.empty()
+        box = torch.tensor([[x.min(), y.min(), x.max() + 1, y.max() + 1]], dtype=torch.float32)
+        return Detections(between_frames(box, seen, size), torch.ones(1), torch.ones(1).long())
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_an_object_has_its_place_though_tiles_are_shown_enlarged(flip):
+    model = LookingAgain()
+    detector = Detector(model, finder().recipe, ("even", "odd"))
+    found = detector.predict(
+        picture([(57, 41, 67, 47, 255)]), tile=(40, 60), overlap=20, flip=flip, zooms=(1.5, 3)
+    )
+    best = found.boxes[(found.boxes[:, 2] - found.boxes[:, 0]).argmax()]
+    # Bilinear enlargement dims a third of the outermost pixels.
+    torch.testing.assert_close(best, torch.tensor([57.0, 41, 67, 47]), rtol=0, atol=0.7)
+    assert set(model.shapes) == {(64, 96), (120, 184)}
+
+
+def test_a_stamp_names_the_enlargements_where_there_are_any():
+    detector = Detector(LookingAgain(), finder().recipe, ("even", "odd"))
+    assert detector.predictor(zooms=(2, 3)).stamp["zooms"] == (2, 3)
+    assert finder().predictor().stamp["zooms"] is None
