@@ -1,6 +1,7 @@
 """SSPNet's neck, supervision, sampler and detectors against the published implementation."""
 
 import pytest
+import sspnet_merging
 import sspnet_sampling
 from golden_files import Topic
 from sspnet_attention import (
@@ -14,8 +15,6 @@ from sspnet_attention import (
 TOPIC = Topic(
     "sspnet",
     pending={
-        "soft_nms.safetensors": "linear Soft-NMS in detectors",
-        "tile_merge.json": "merging its tiles",
         "anchors.safetensors": "its priors",
         "fovea.safetensors": "the Fovea head",
         "model_*": "its detectors",
@@ -54,6 +53,17 @@ def test_sizes_are_of_the_levels_of_the_reference(file):
 @pytest.mark.parametrize("file", TOPIC.cases("att_loss*.safetensors"))
 def test_the_supervision_equals_the_reference(file):
     assert_supervision_equals(TOPIC.tensors(file), settings(TOPIC.folder / file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("soft_nms*.safetensors"))
+def test_detections_decay_as_by_the_reference(file):
+    settings = sspnet_merging.settings_of(TOPIC.folder / file)
+    sspnet_merging.assert_decay_equals(TOPIC.tensors(file), settings)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("tile_merge*.json"))
+def test_tiles_are_merged_as_by_the_reference(file, tmp_path):
+    sspnet_merging.assert_files_merge_equal(TOPIC.json(file), tmp_path)
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

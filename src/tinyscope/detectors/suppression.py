@@ -18,7 +18,8 @@ class Suppression:
     """Keeps the best of the detections of one class that overlap.
 
     Args:
-        nms: IoU above which the lesser of two goes, or decays; `gaussian` decays at any IoU.
+        nms: IoU above which the lesser of two goes, or from which `linear` lets its score decay;
+            `gaussian` does at any IoU.
         decay: Of scores (Soft-NMS, arXiv:1704.04503); none drops the lesser.
         floor: Detections whose score decays below are dropped; without decay nothing is.
         limit: Detections that stay; None: as many as there are.

@@ -75,7 +75,7 @@ def soft_nms_per_class(
         boxes: xyxy, pixels.
         scores: From 0 to 1.
         labels: From 0 to 65535.
-        decay: `linear` multiplies by 1 - IoU where the IoU is above `iou_threshold`, `gaussian`
+        decay: `linear` multiplies by 1 - IoU where the IoU is `iou_threshold` or more, `gaussian`
             by exp(-IoU^2 / sigma) wherever boxes overlap.
         iou_threshold: For `linear` alone.
         sigma: For `gaussian` alone; the smaller, the harder.
@@ -89,7 +89,7 @@ def soft_nms_per_class(
     """
     if sigma <= 0:
         raise ValueError(f"sigma must be positive, got {sigma}")
-    least = iou_threshold if decay == "linear" else 0.0
+    least = _just_below(iou_threshold, boxes) if decay == "linear" else 0.0
     first, second, iou = overlapping(Near.of(boxes, labels, min_ratio=least), boxes, least)
     factor = 1 - iou if decay == "linear" else torch.exp(-(iou**2) / sigma)
     decayed = decay_scores(first, second, factor, scores, score_threshold)
@@ -175,6 +175,12 @@ def overlapping(
         parts.append((first[above], second[above], iou[above]))
     firsts, seconds, ious = zip(*parts, strict=True)
     return torch.cat(firsts), torch.cat(seconds), torch.cat(ious)
+
+
+def _just_below(threshold: float, like: Tensor) -> float:
+    """What only numbers of `like`'s precision from the threshold on are above; at least 0."""
+    value = torch.tensor(threshold, dtype=like.dtype)
+    return max(0.0, float(torch.nextafter(value, torch.full_like(value, -1.0))))
 
 
 def _all_pairs(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:

@@ -92,7 +92,7 @@ def one_by_one(boxes, scores, labels, decay, iou_threshold, sigma, score_thresho
         for i in left:
             if decay == "gaussian":
                 scores[i] *= torch.exp(-(iou[best, i] ** 2) / sigma)
-            elif iou[best, i] > iou_threshold:
+            elif iou[best, i] >= iou_threshold:
                 scores[i] *= 1 - iou[best, i]
         left = [i for i in left if scores[i] >= score_threshold]
     return done, scores
@@ -109,6 +109,30 @@ def test_soft_suppression_equals_the_sequential_algorithm(decay, seed):
     assert set(rows.tolist()) == set(expected)
     torch.testing.assert_close(found.double(), expected_scores[rows], rtol=1e-4, atol=1e-6)
     assert found.tolist() == sorted(found.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize("rows", [3, 5, 7])  # float32 is above 0.3, and below 0.7
+def test_linear_decay_starts_at_the_threshold(rows):
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, rows]])
+    for threshold, expected in ((rows / 10, 0.8 * (1 - rows / 10)), (rows / 10 + 1e-6, 0.8)):
+        _, scores = soft_nms_per_class(
+            boxes,
+            torch.tensor([0.9, 0.8]),
+            torch.tensor([0, 0]),
+            decay="linear",
+            iou_threshold=threshold,
+        )
+        torch.testing.assert_close(scores, torch.tensor([0.9, expected]))
+
+
+def test_a_score_that_decays_to_the_floor_stays_and_one_below_goes():
+    boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 4], [0, 4, 8, 8]])
+    scores = torch.tensor([0.9, 0.25, 0.24])  # half of them remains
+    rows, found = soft_nms_per_class(
+        boxes, scores, torch.zeros(3, dtype=torch.int64), decay="linear", score_threshold=0.125
+    )
+    assert rows.tolist() == [0, 1]
+    assert found.tolist() == [scores[0], 0.125]
 
 
 def test_soft_suppression_leaves_its_input_alone():
