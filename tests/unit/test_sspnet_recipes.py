@@ -196,6 +196,16 @@ def test_rows_of_one_method_differ_in_backbone_and_supervision_alone():
     assert (other.data, other.train) == (first.data, first.train)
 
 
+def test_the_page_shows_every_figure():
+    page = (Path(__file__).parents[2] / "docs" / "sspnet.md").read_text(encoding="utf-8")
+    for name, figures in PUBLISHED.items():
+        shown = load(name)
+        limit = (shown.evaluate.protocol["limits"] or [200])[0]
+        cells = ["" if v is None else f"{v:.2f}" for v in figures]
+        row = " | ".join([f"| `{name}`", shown.model["neck"]["target"], str(limit), *cells, ""])
+        assert row in page, row
+
+
 def test_the_quick_recipe_takes_a_plain_pyramid_as_well():
     plain = "model.neck={name: fpn, channels: 64, coarsest: 64}"
     for overrides in ((), (plain,)):
