@@ -6,12 +6,16 @@ from typing import Any
 
 from tinyscope.engine.merge_record import read_record, record_path
 from tinyscope.errors import DataError
-from tinyscope.evaluation import Result, protocol_of
+from tinyscope.evaluation import InParts, Result, Rules, protocol_of
 from tinyscope.formats.coco import read_annotations, read_detections
+from tinyscope.formats.store import stored_detections
 from tinyscope.formats.tables import Annotations
 
 TILES = "tiles as images of their own"
 """Scored so, what a seam cuts counts in every tile that shows it; not comparable."""
+
+AT_ONCE = 1 << 27
+"""Bytes of a results list from which on it is not held in memory, where the protocol allows."""
 
 
 def evaluate_files(
@@ -36,16 +40,16 @@ def evaluate_files(
     """
     rules = protocol_of(protocol)  # a wrong one before large files are read
     annotations = read_annotations(Path(truth))
-    found = read_detections(Path(detections), annotations)
-    result = rules(annotations, found).stamped(
+    result = _score(rules, annotations, Path(detections)).stamped(
         truth=str(truth), found=str(detections), scored=kind_of(annotations)
     )
     record = read_record(Path(detections))
     if record is None:
         return result
     place = record_path(Path(detections))
-    if record.get("detections") != len(found):  # the list was written anew by something else
-        note = f"{place} is of {record.get('detections')} detections, not {len(found)}: not stamped"
+    count = result.stamp["detections"]
+    if record.get("detections") != count:  # the list was written anew by something else
+        note = f"{place} is of {record.get('detections')} detections, not {count}: not stamped"
         return result.stamped(notes=[note])
     if annotations.windows is not None:
         raise DataError(
@@ -53,6 +57,14 @@ def evaluate_files(
             f"{place.name} says); name the annotations of these"
         )
     return result.stamped(merged=dict(record))
+
+
+def _score(rules: Rules, truth: Annotations, path: Path) -> Result:
+    """Large lists on disk and in parts where the protocol can, others at once."""
+    if isinstance(rules, InParts) and path.is_file() and path.stat().st_size > AT_ONCE:
+        with stored_detections(path, truth) as stored:
+            return rules(truth, stored)
+    return rules(truth, read_detections(path, truth))
 
 
 def kind_of(annotations: Annotations) -> str:

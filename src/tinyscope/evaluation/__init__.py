@@ -1,9 +1,10 @@
 """Detections and truth to numbers, by the protocol of each benchmark."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tinyscope.catalog import Table
+from tinyscope.evaluation.parts import Found
 from tinyscope.evaluation.result import Counts, Curves, Result
 from tinyscope.evaluation.scores import Scores
 from tinyscope.formats.tables import Annotations, DetectionTable
@@ -19,10 +20,28 @@ PROTOCOLS = Table(
     },
 )
 
-__all__ = ["PROTOCOLS", "Counts", "Curves", "Result", "Scores", "evaluate", "protocol_of"]
+__all__ = [
+    "PROTOCOLS",
+    "Counts",
+    "Curves",
+    "InParts",
+    "Result",
+    "Scores",
+    "evaluate",
+    "protocol_of",
+]
 
 Rules = Callable[[Annotations, DetectionTable], Result]
 """Truth and detections to numbers."""
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """Rules that look at some images at a time, so that detections may lie on disk."""
+
+    in_parts: ClassVar[bool]
+
+    def __call__(self, truth: Annotations, found: Found) -> Result: ...
 
 
 def protocol_of(protocol: Mapping[str, Any] | str) -> Rules:

@@ -5,7 +5,7 @@ it, which AI-TOD-v2 and, with other limits, works on DOTA and VisDrone use as we
 """
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Bool
 from numpy import ndarray
@@ -13,6 +13,7 @@ from numpy import ndarray
 from tinyscope.errors import SettingsError
 from tinyscope.evaluation.coco import COCO_THRESHOLDS
 from tinyscope.evaluation.lrp import OptimalErrors
+from tinyscope.evaluation.parts import Found
 from tinyscope.evaluation.protocol import (
     Ranges,
     Treatment,
@@ -21,7 +22,7 @@ from tinyscope.evaluation.protocol import (
     score_boxes,
 )
 from tinyscope.evaluation.result import Result
-from tinyscope.formats.tables import Annotations, DetectionTable
+from tinyscope.formats.tables import Annotations
 
 AI_TOD_AREAS = {
     "all": (0.0, 1e10),
@@ -77,6 +78,7 @@ class AiTodProtocol:
         optimal_lrp: Whether it is computed.
     """
 
+    in_parts: ClassVar[bool] = True
     thresholds: tuple[float, ...] = COCO_THRESHOLDS
     areas: Ranges = field(default_factory=lambda: dict(AI_TOD_AREAS))
     limits: tuple[int, ...] = AI_TOD_LIMITS
@@ -93,7 +95,7 @@ class AiTodProtocol:
                 "be below 1, or set optimal_lrp: false"
             )
 
-    def __call__(self, truth: Annotations, found: DetectionTable) -> Result:
+    def __call__(self, truth: Annotations, found: Found) -> Result:
         """The numbers of `found` against all images of `truth`."""
         count = 1 if self.classes == "together" else len(truth.names)
         errors = OptimalErrors(self.thresholds[0], count, len(self.areas), len(self.limits))

@@ -6,10 +6,11 @@ them for objects, as `ignore="object"` does.
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from tinyscope.evaluation.parts import Found
 from tinyscope.evaluation.protocol import (
     Ranges,
     Treatment,
@@ -18,7 +19,7 @@ from tinyscope.evaluation.protocol import (
     score_boxes,
 )
 from tinyscope.evaluation.result import Result
-from tinyscope.formats.tables import Annotations, DetectionTable
+from tinyscope.formats.tables import Annotations
 
 # Made as pycocotools makes them: 0.9 among them is 0.8999999999999999.
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -43,6 +44,7 @@ class CocoProtocol:
         ignore: What rows with an `ignore` flag are that are no crowd.
     """
 
+    in_parts: ClassVar[bool] = True
     thresholds: tuple[float, ...] = COCO_THRESHOLDS
     sizes: Ranges = field(default_factory=lambda: dict(COCO_AREAS))
     measure: Literal["area", "side"] = "area"
@@ -53,7 +55,7 @@ class CocoProtocol:
     def __post_init__(self) -> None:
         check_settings(self.thresholds, self.sizes, self.limits)
 
-    def __call__(self, truth: Annotations, found: DetectionTable) -> Result:
+    def __call__(self, truth: Annotations, found: Found) -> Result:
         """The numbers of `found` against all images of `truth`."""
         power = 1 if self.measure == "area" else 2
         return score_boxes(

@@ -24,7 +24,7 @@ from tinyscope.evaluation.pairing import (
     no_pairs,
     regular_first,
 )
-from tinyscope.evaluation.precision import counting, curves
+from tinyscope.evaluation.precision import curves, tally
 from tinyscope.evaluation.result import threshold_name
 from tinyscope.evaluation.scores import Cell, rows_at_scores
 from tinyscope.evaluation.table import aligned, text
@@ -106,13 +106,13 @@ def setup_cells(
         close = regular_first(by_preference(close), objects.ignored)
         covers = covering(shared, ranked, objects, COVERED) if covered else no_pairs()
         match = GreedyThenCovered(covers, lambda threshold: COVERED, case.lost)
-        before = counting(inside)
+        counted = tally(inside, stops)
         positives = np.bincount(objects.labels[~objects.ignored], minlength=len(stops))
         for t, threshold in enumerate(thresholds):
             pairs = match(close, objects, objects.ignored, threshold)
             false_first = _false_first(ranked, pairs, inside)
             hit = ~objects.ignored[pairs.objects]
-            found = curves(ranked, pairs, hit, inside, before, positives, stops)
+            found = curves(ranked, pairs, hit, counted, positives)
             for label, curve in found:
                 yield SetupCell(Cell(t, label, position, 0, curve), bool(false_first[label]))
 

@@ -4,7 +4,7 @@ Both are sorted by class; a detection's row then is its rank among those of its 
 pairing and the precision below compare rows and need no further sorting.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -36,6 +36,10 @@ class Objects:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def take(self, rows: Int64[ndarray, "r"]) -> "Objects":
+        """These rows alone; in ascending order they are in order as well."""
+        return Objects(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -55,6 +59,18 @@ class Ranked:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def take(self, rows: Int64[ndarray, "r"], labels: Int64[ndarray, "r"]) -> "Ranked":
+        """These rows alone, by class.
+
+        Args:
+            rows: So that they are in order.
+            labels: Their classes.
+        """
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        counts = np.bincount(labels, minlength=len(self.starts) - 1)
+        chosen = {name: column[rows] for name, column in columns.items() if name != "starts"}
+        return Ranked(**chosen, starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
     def rows(self, label: int) -> slice:
         """Rows of one class."""

@@ -54,8 +54,28 @@ class Curve:
         return np.append(best, 0.0)[hit], hit
 
 
+@dataclass(frozen=True)
+class Tally:
+    """Detections that are false unless they are paired, counted.
+
+    `inside` says which rows they are, `before` how many of them stand before each row. `stops` are
+    rows of each class to count at, and `at_stops` how many of them stand before these.
+    """
+
+    inside: Bool[ndarray, "d"]
+    before: Int64[ndarray, "d+1"]
+    stops: Int64[ndarray, "k s"]
+    at_stops: Int64[ndarray, "k s"]
+
+
+def tally(inside: Bool[ndarray, "d"], stops: Int64[ndarray, "k s"]) -> Tally:
+    """The tally of rows that are all there is."""
+    before = counting(inside)
+    return Tally(inside, before, stops, before[stops])
+
+
 def counting(inside: Bool[ndarray, "d"]) -> Int64[ndarray, "d+1"]:
-    """How many detections that count stand before each row."""
+    """How many rows that count stand before each."""
     before = np.zeros(len(inside) + 1, dtype=np.int64)
     np.cumsum(inside, out=before[1:])
     return before
@@ -65,41 +85,39 @@ def curves(
     ranked: Ranked,
     pairs: Pairs,
     hit: Bool[ndarray, "m"],
-    inside: Bool[ndarray, "d"],
-    before: Int64[ndarray, "d+1"],
+    counted: Tally,
     positives: Int64[ndarray, "k"],
-    stops: Int64[ndarray, "k s"],
 ) -> Iterator[tuple[int, Curve]]:
     """The curve of every class, also where nothing is to be found.
 
     Args:
-        ranked: All detections.
+        ranked: Detections; those that are in no pair may be missing, if `counted` knows of them.
         pairs: Those that are paired with an object.
         hit: Which pairs are with an object that counts; the other ones count neither way.
-        inside: Detections that are false unless they are paired.
-        before: `counting(inside)`.
+        counted: All detections, the missing ones too.
         positives: Objects to be found per class.
-        stops: Rows of each class before which hits and false detections are counted as well.
     """
     # False before a row: all that count before it, less those of them that are paired.
-    paired = counting(inside[pairs.detections])
+    rows = pairs.detections
+    inside = counted.inside[rows]
+    paired = counting(inside)
     found = counting(hit)
-    bounds = np.searchsorted(pairs.detections, ranked.starts)
-    offsets = before[ranked.starts] - paired[bounds]
-    false = before[pairs.detections + 1] - paired[1:]
-    reached = np.searchsorted(pairs.detections, stops)
-    false_at = before[stops] - paired[reached] - offsets[:-1, None]
+    bounds = np.searchsorted(rows, ranked.starts)
+    offsets = counted.before[ranked.starts] - paired[bounds]
+    false = counted.before[rows] + inside - paired[1:]
+    reached = np.searchsorted(rows, counted.stops)
+    false_at = counted.at_stops - paired[reached] - offsets[:-1, None]
     found_at = found[reached] - found[bounds[:-1], None]
     for label in range(len(positives)):
-        rows = slice(bounds[label], bounds[label + 1])
-        hits = hit[rows]
-        places = pairs.detections[rows][hits]
+        own = slice(bounds[label], bounds[label + 1])
+        hits = hit[own]
+        places = rows[own][hits]
         yield (
             label,
             Curve(
                 hits=places,
-                false=false[rows][hits] - offsets[label],
-                overlaps=pairs.overlaps[rows][hits],
+                false=false[own][hits] - offsets[label],
+                overlaps=pairs.overlaps[own][hits],
                 scores=ranked.scores[places],
                 positives=int(positives[label]),
                 found_at=found_at[label],

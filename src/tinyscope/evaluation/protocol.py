@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -11,10 +12,10 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from tinyscope.errors import SettingsError
-from tinyscope.evaluation.order import Objects, Ranked, order_objects, rank_detections
-from tinyscope.evaluation.pairing import ALWAYS_ENOUGH, candidates
+from tinyscope.evaluation.order import Objects, Ranked, order_objects
+from tinyscope.evaluation.parts import Found, Parts, cells_in_parts, parts_of
 from tinyscope.evaluation.result import Result
-from tinyscope.evaluation.scores import Bin, Cell, Collector, cells
+from tinyscope.evaluation.scores import Bin, Cell, Collector
 from tinyscope.formats.tables import Annotations, DetectionTable
 
 Treatment = Literal["region", "once", "object"]
@@ -56,7 +57,7 @@ def check_thresholds(thresholds: tuple[float, ...]) -> None:
 
 def score_boxes(
     truth: Annotations,
-    found: DetectionTable,
+    found: Found,
     *,
     thresholds: tuple[float, ...],
     areas: Ranges,
@@ -81,14 +82,13 @@ def score_boxes(
         together: Whether all classes are taken for one.
         watch: Sees every curve before it is entered, to make further numbers of it.
     """
+    parts = parts_of(found)
     if together:
-        truth, found = one_class(truth), without_classes(found)
+        truth, parts = one_class(truth), without_classes(parts)
     treated = np.where(truth.crowd, crowd, np.where(truth.ignore, ignore, "object"))
     objects = order_objects(truth, ignored=treated != "object", regions=treated == "region")
-    ranked = rank_detections(found, truth, limits[-1])
-    close = candidates(ranked, objects, min(*thresholds, ALWAYS_ENOUGH))
-    bins = [area_bin(objects, ranked, low, high) for low, high in areas.values()]
-    every = cells(ranked, objects, close, bins, thresholds, limits)
+    bins = [partial(area_bin, low=low, high=high) for low, high in areas.values()]
+    ranked, every = cells_in_parts(parts, truth, objects, bins, thresholds, limits)
     return make_result(
         truth.names, ranked, every if watch is None else watched(every, watch),
         thresholds=thresholds, sizes=tuple(areas), limits=limits, stamp=stamp,
@@ -109,10 +109,15 @@ def one_class(truth: Annotations) -> Annotations:
     return replace(joined, names=("all",), category_ids=(1,), labels=np.zeros_like(truth.labels))
 
 
-def without_classes(found: DetectionTable) -> DetectionTable:
+def without_classes(parts: Parts) -> Parts:
     """All detections as of one class; equal scores of an image by their class, then as given."""
-    joined = found[np.argsort(found.labels, kind="stable")]
-    return replace(joined, labels=np.zeros_like(joined.labels))
+
+    def joined() -> Iterator[DetectionTable]:
+        for part in parts():
+            found = part[np.argsort(part.labels, kind="stable")]
+            yield replace(found, labels=np.zeros_like(found.labels))
+
+    return joined
 
 
 def make_result(
@@ -153,7 +158,7 @@ def make_stamp(
     protocol: str,
     options: Mapping[str, Any],
     truth: Annotations,
-    found: DetectionTable,
+    found: Found,
     ignored: Bool[ndarray, "n"] | None = None,
 ) -> dict[str, Any]:
     """What a number must be quoted with: protocol, options, amounts and versions.

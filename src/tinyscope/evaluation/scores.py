@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from tinyscope.evaluation.order import Objects, Ranked
 from tinyscope.evaluation.pairing import Pairs, pair, regular_first
-from tinyscope.evaluation.precision import Curve, counting, curves
+from tinyscope.evaluation.precision import Curve, Tally, curves, tally
 
 COUNTED_SCORES = np.arange(101) / 100
 """Scores at which found, missed and false objects are counted."""
@@ -65,6 +65,14 @@ def greedy(
     return pair(candidates, objects.regions, threshold)
 
 
+@dataclass(frozen=True)
+class Matched:
+    """Pairs in one bin at one threshold, and which are with an object that counts there."""
+
+    pairs: Pairs
+    hit: Bool[ndarray, "m"]
+
+
 def cells(
     ranked: Ranked,
     objects: Objects,
@@ -75,21 +83,49 @@ def cells(
     match: Match = greedy,
 ) -> Iterator[Cell]:
     """The curves of all classes for every threshold, bin and limit, in ascending order."""
-    classes = len(ranked.starts) - 1
     stops = rows_at_scores(ranked)
     for a, part in enumerate(bins):
-        ordered = regular_first(candidates, part.ignored)
-        positives = np.bincount(objects.labels[~part.ignored], minlength=classes)
-        matched = [match(ordered, objects, part.ignored, t) for t in thresholds]
-        for m, limit in enumerate(limits):
-            within = ranked.ranks < limit
-            inside = part.inside & within
-            before = counting(inside)
-            for t, every in enumerate(matched):
-                pairs = every[within[every.detections]]
-                hit = ~part.ignored[pairs.objects]
-                for label, curve in curves(ranked, pairs, hit, inside, before, positives, stops):
-                    yield Cell(t, label, a, m, curve)
+        matched = matched_in(part, objects, candidates, thresholds, match)
+        tallies = (tally(part.inside & (ranked.ranks < limit), stops) for limit in limits)
+        positives = to_find(objects, part.ignored, len(stops))
+        for m, (limit, counted) in enumerate(zip(limits, tallies, strict=True)):
+            yield from cells_of(a, m, limit, ranked, matched, counted, positives)
+
+
+def matched_in(
+    part: Bin,
+    objects: Objects,
+    candidates: Pairs,
+    thresholds: Sequence[float],
+    match: Match = greedy,
+) -> list[Matched]:
+    """The pairs of one bin, for each threshold."""
+    ordered = regular_first(candidates, part.ignored)
+    every = [match(ordered, objects, part.ignored, threshold) for threshold in thresholds]
+    return [Matched(pairs, ~part.ignored[pairs.objects]) for pairs in every]
+
+
+def to_find(objects: Objects, ignored: Bool[ndarray, "n"], classes: int) -> Int64[ndarray, "k"]:
+    """How many objects of each class count."""
+    return np.bincount(objects.labels[~ignored], minlength=classes)
+
+
+def cells_of(
+    a: int,
+    m: int,
+    limit: int,
+    ranked: Ranked,
+    matched: Sequence[Matched],
+    counted: Tally,
+    positives: Int64[ndarray, "k"],
+) -> Iterator[Cell]:
+    """The curves of one bin and limit, which are at the positions `a` and `m`."""
+    within = ranked.ranks < limit
+    for t, every in enumerate(matched):
+        kept = within[every.pairs.detections]
+        pairs, hit = every.pairs[kept], every.hit[kept]
+        for label, curve in curves(ranked, pairs, hit, counted, positives):
+            yield Cell(t, label, a, m, curve)
 
 
 class Collector:

@@ -1,8 +1,10 @@
 """The protocol for tiny objects: COCO's matching, with sizes and limits that suit them."""
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 from tinyscope.evaluation.coco import COCO_THRESHOLDS
+from tinyscope.evaluation.parts import Found
 from tinyscope.evaluation.protocol import (
     Ranges,
     Treatment,
@@ -11,7 +13,7 @@ from tinyscope.evaluation.protocol import (
     score_boxes,
 )
 from tinyscope.evaluation.result import Result
-from tinyscope.formats.tables import Annotations, DetectionTable
+from tinyscope.formats.tables import Annotations
 
 TINY_SIDES = {
     "all": (0.0, 1e5),
@@ -35,6 +37,7 @@ class TinyProtocol:
         ignore: What rows with an `ignore` flag are that are no crowd.
     """
 
+    in_parts: ClassVar[bool] = True
     thresholds: tuple[float, ...] = COCO_THRESHOLDS
     sides: Ranges = field(default_factory=lambda: dict(TINY_SIDES))
     limits: tuple[int, ...] = (1, 100, 1500)
@@ -44,7 +47,7 @@ class TinyProtocol:
     def __post_init__(self) -> None:
         check_settings(self.thresholds, self.sides, self.limits)
 
-    def __call__(self, truth: Annotations, found: DetectionTable) -> Result:
+    def __call__(self, truth: Annotations, found: Found) -> Result:
         """The numbers of `found` against all images of `truth`."""
         return score_boxes(
             truth,

@@ -8,6 +8,9 @@ the authors' tools and configurations use are known.
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinyscope.catalog import nearest
 from tinyscope.errors import DataError
 from tinyscope.formats import coco
@@ -83,7 +86,8 @@ def read_annotations(file: Path, images: Path) -> Annotations:
 
 def without_smaller(annotations: Annotations, least: float) -> Annotations:
     """Without the rows of which a side is below `least` pixels; they become background."""
-    small = (annotations.boxes[:, 2:] - annotations.boxes[:, :2] < least).any(axis=1)
+    sides = annotations.boxes[:, 2:] - annotations.boxes[:, :2]
+    small: NDArray[np.bool_] = sides.min(axis=1, initial=np.inf) < least
     if not small.any():
         return annotations
     note = f"{int(small.sum())} rows with a side below {least:g} px are left out"

@@ -119,8 +119,12 @@ def read_detections(path: Path, truth: Annotations) -> DetectionTable:
         DataError: The file is missing or malformed, a row lacks a key or names an image or a
             category that `truth` does not have, or a box or a score is no number.
     """
+    return DetectionTable.concatenate(list(read_detection_pieces(path, truth)))
+
+
+def read_detection_pieces(path: Path, truth: Annotations) -> Iterator[DetectionTable]:
+    """The same, some thousand rows at a time."""
     categories = np.array(truth.category_ids, dtype=np.int64)
-    tables = []
     before = 0
     for piece in read_rows(path):
         rows = Rows(piece, f"{path}: detection", before)
@@ -132,16 +136,13 @@ def read_detections(path: Path, truth: Annotations) -> DetectionTable:
                 f"box {boxes[row].tolist()} (x, y, width, height) has a negative side; "
                 "remove the row or correct the box",
             )
-        tables.append(
-            DetectionTable(
-                images=positions(rows, "image_id", truth.image_ids, "image"),
-                boxes=corners(boxes),
-                scores=rows.numbers("score"),
-                labels=positions(rows, "category_id", categories, "category"),
-            )
+        yield DetectionTable(
+            images=positions(rows, "image_id", truth.image_ids, "image"),
+            boxes=corners(boxes),
+            scores=rows.numbers("score"),
+            labels=positions(rows, "category_id", categories, "category"),
         )
         before += len(rows)
-    return DetectionTable.concatenate(tables)
 
 
 def write_annotations(
