@@ -56,9 +56,7 @@ class LeavesDuplicates(Protocol):
     ) -> list[Detections]: ...
 
 
-def between_frames(
-    boxes: Float[Tensor, "*n 4"], seen: Size, wanted: Size
-) -> Float[Tensor, "*n 4"]:
+def between_frames(boxes: Float[Tensor, "*n 4"], seen: Size, wanted: Size) -> Float[Tensor, "*n 4"]:
     """Boxes of an image as it was seen at one size, where it has another; exact per axis."""
     if seen == wanted:
         return boxes

@@ -71,13 +71,9 @@ class Predictor:
                 right and bottom are exclusive.
         """
         size = (int(image.shape[-2]), int(image.shape[-1]))
-        seen = image
-        if self.settings.scale != 1:
-            larger = [max(1, round(side * self.settings.scale)) for side in size]
-            seen = resize(image, larger, antialias=True)
-        factors = np.array([seen.shape[-1] / size[1], seen.shape[-2] / size[0]] * 2)
+        seen, factors = self.scaled(image)
         if windows is None:
-            windows = self._grid((int(seen.shape[-2]), int(seen.shape[-1])))
+            windows = self.grid((int(seen.shape[-2]), int(seen.shape[-1])))
         elif self.settings.scale != 1:
             windows = np.rint(windows * factors).astype(np.int64)
         found = self._look(seen, windows)
@@ -92,38 +88,56 @@ class Predictor:
     @property
     def stamp(self) -> dict[str, Any]:
         """The settings that decide what is found, for the stamp of a result."""
-        kept = ("tile", "overlap", "tiling", "scale", "zooms", "flip")
-        kept += ("merge", "score_threshold", "limit")
-        values = self.settings.model_dump()
+        values = self.settings.model_dump(exclude={"batch", "precision"})
         if self.looks_once:
             values["zooms"] = None
         if self.settings.tile_size is None:  # then they decide nothing
             values |= {"overlap": None, "tiling": None}
-        return {key: values[key] for key in kept}
+        return values
 
-    def _grid(self, size: Size) -> NDArray[np.int64]:
+    def scaled(self, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
+        """The image at the settings' `scale`, and the exact factors of its x, y, x, y."""
+        height, width = int(image.shape[-2]), int(image.shape[-1])
+        seen = image
+        if self.settings.scale != 1:
+            larger = [max(1, round(side * self.settings.scale)) for side in (height, width)]
+            seen = resize(image, larger, antialias=True)
+        return seen, np.array([seen.shape[-1] / width, seen.shape[-2] / height] * 2)
+
+    def grid(self, size: Size) -> NDArray[np.int64]:
+        """The windows (n, 4) that an image of this size is seen through."""
         tile = self.settings.tile_size
         if tile is None:
             return grid_windows(size, size, 0)
         return grid_windows(size, tile, self.settings.overlap, self.settings.tiling)
 
+    def batches(
+        self, image: Tensor, windows: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Rows of windows of one size and their pixels, padded; all windows, in turns.
+
+        Pixels are a view of the image or of memory that the next turn uses again.
+        """
+        order = np.lexsort((windows[:, 0], windows[:, 1]))  # rows can be views
+        sides = windows[:, 2:] - windows[:, :2]
+        for side in np.unique(sides, axis=0):  # a batch holds windows of one size
+            rows = order[(sides[order] == side).all(axis=1)]
+            for tiles in self.tiles(image, windows[rows]):
+                yield rows[: len(tiles)], tiles
+                rows = rows[len(tiles) :]
+
     def _look(self, image: Tensor, windows: NDArray[np.int64]) -> Detections:
         size = (int(image.shape[-2]), int(image.shape[-1]))
-        windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # rows can be views
-        sides = windows[:, 2:] - windows[:, :2]
-        alike = [
-            windows[(sides == side).all(axis=1)]
-            for side in np.unique(sides, axis=0)  # a batch holds windows of one size
-        ]
         found: list[Detections] = []
-        for part in alike:
-            x1, y1, x2, y2 = part[0].tolist()
-            for tiles in self.tiles(image, part):
-                found += self._detect(tiles, (y2 - y1, x2 - x1))
+        order = []
+        for rows, tiles in self.batches(image, windows):
+            x1, y1, x2, y2 = windows[rows[0]].tolist()
+            found += self._detect(tiles, (y2 - y1, x2 - x1))
+            order.append(rows)
         if len(windows) == 1 and not self.merge.within_windows:
             return found[0]
-        windows = np.concatenate(alike)
-        merged: Detections = self.merge(in_image(torch.from_numpy(windows), found, size))
+        seen = torch.from_numpy(windows[np.concatenate(order)])
+        merged: Detections = self.merge(in_image(seen, found, size))
         return merged
 
     def _detect(self, tiles: Tensor, size: Size) -> list[Detections]:
@@ -141,7 +155,7 @@ class Predictor:
         model: Any = self.model
         sizes, floor = [size] * len(tiles), self.settings.score_threshold
         with autocast(self.precision, self.device):  # second stages compute in `decode`
-            looks = self._looks(tiles.to(self.device), size)
+            looks = self.looks(tiles, size)
             if self.merge.undecided:
                 found = model.decode_undecided(looks, sizes, floor)
             elif self.looks_once:
@@ -150,8 +164,9 @@ class Predictor:
                 found = model.decode_looks(looks, sizes, floor)
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
-    def _looks(self, tiles: Tensor, size: Size) -> Iterator[Look[Any]]:
+    def looks(self, tiles: Tensor, size: Size) -> Iterator[Look[Any]]:
         """What the model says of tiles of `size` before padding, at one enlargement at a time."""
+        tiles = tiles.to(self.device)
         for zoom in self.settings.zooms:
             images, seen = enlarged(tiles, size, zoom, self.divisor)
             if self.channels_last and images.stride(1) != 1:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from tinyscope.data.images import BACKDROP
+from tinyscope.data.resize import scaled_size
 from tinyscope.types import Size
 
 
@@ -81,10 +82,9 @@ def enlarged(tiles: Tensor, size: Size, zoom: float, divisor: int) -> tuple[Tens
     Returns:
         Pixels, and their size before padding: that of the tiles times `zoom`, rounded.
     """
-    height, width = size
-    seen = (max(1, round(height * zoom)), max(1, round(width * zoom)))
+    seen = scaled_size(size, zoom)
     if seen != size:
-        tiles = resize(tiles[..., :height, :width], list(seen), antialias=True)
+        tiles = _resized(tiles[..., : size[0], : size[1]], seen)
     rows, columns = (-(-side // divisor) * divisor for side in seen)
     if tiles.shape[-2:] == (rows, columns):
         return tiles, seen
@@ -92,6 +92,13 @@ def enlarged(tiles: Tensor, size: Size, zoom: float, divisor: int) -> tuple[Tens
     padded = fill.expand(len(tiles), 3, rows, columns).clone()
     padded[..., : seen[0], : seen[1]] = tiles[..., : seen[0], : seen[1]]
     return padded, seen
+
+
+def _resized(tiles: Tensor, size: Size) -> Tensor:
+    if min(size) > 1:
+        return resize(tiles, list(size), antialias=True)
+    # Torch's kernel for bytes fails or errs where a side becomes a single pixel.
+    return resize(tiles.float(), list(size), antialias=True).round().to(torch.uint8)
 
 
 def _even_parts(windows: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:

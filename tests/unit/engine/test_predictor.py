@@ -278,7 +278,9 @@ def test_overlap_and_shape_of_tiles_are_checked():
 
 
 def test_a_detector_that_looks_once_is_named():
-    with pytest.raises(SettingsError, match=r"predict\.zooms: got \[2.0, 3.0\], but a Finder joins"):
+    with pytest.raises(
+        SettingsError, match=r"predict\.zooms: got \[2.0, 3.0\], but a Finder joins"
+    ):
         finder().predict(picture([]), zooms=(2.0, 3.0))
     with pytest.raises(SettingsError, match=r"predict\.zooms"):
         finder().predict(picture([]), zooms=())

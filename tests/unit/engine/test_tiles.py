@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torchvision.transforms.v2.functional import resize
 
 from tinyscope.data.images import BACKDROP
-from tinyscope.engine.tiles import TileBatches
+from tinyscope.engine.tiles import TileBatches, enlarged
 from tinyscope.tiling.cut import grid_windows
 
 LAYOUTS = {
@@ -43,3 +44,36 @@ def test_even_windows_are_views_and_take_no_memory():
     tiles = next(TileBatches(8, 32, views=True)(image, grid_windows((64, 640), (64, 64), 32)))
     assert len(tiles) == 8
     assert tiles.untyped_storage().data_ptr() == image.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_enlarged_tiles_are_of_rounded_size_and_padded_at_the_right_and_bottom(layout):
+    rng = torch.Generator().manual_seed(0)
+    image = layout(torch.randint(0, 256, (3, 40, 56), dtype=torch.uint8, generator=rng))
+    tiles = image[None]
+    size = (int(image.shape[1]) - 3, int(image.shape[2]) - 4)  # the rest was padded
+    shown, seen = enlarged(tiles, size, 1.5, 16)
+    assert seen == (round(size[0] * 1.5), round(size[1] * 1.5))
+    assert all(
+        side % 16 == 0 and side - 16 < of for side, of in zip(shown.shape[2:], seen, strict=True)
+    )
+    expected = resize(tiles[..., : size[0], : size[1]], list(seen))
+    assert torch.equal(shown[..., : seen[0], : seen[1]], expected)
+    fill = torch.tensor(BACKDROP, dtype=torch.uint8)[:, None, None]
+    assert (shown[..., seen[0] :, :] == fill).all()
+    assert (shown[..., seen[1] :] == fill).all()
+
+
+def test_tiles_that_need_neither_are_handed_on():
+    tiles = torch.zeros(2, 3, 32, 48, dtype=torch.uint8)
+    shown, seen = enlarged(tiles, (30, 47), 1.0, 16)
+    assert shown is tiles
+    assert seen == (30, 47)
+
+
+@pytest.mark.parametrize(("size", "zoom", "small"), [((2, 9), 0.1, (1, 1)), ((3, 1), 0.5, (2, 1))])
+def test_a_sliver_shrinks_to_a_pixel_at_least(size, zoom, small):
+    shown, seen = enlarged(torch.full((1, 3, *size), 90, dtype=torch.uint8), size, zoom, 1)
+    assert seen == small
+    assert shown.dtype == torch.uint8
+    assert shown.tolist() == torch.full((1, 3, *small), 90).tolist()

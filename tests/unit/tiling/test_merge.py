@@ -9,6 +9,7 @@ from tinyscope.tiling.cut import grid_windows
 from tinyscope.tiling.found import Found, in_image
 from tinyscope.tiling.nms import NmsMerge
 from tinyscope.tiling.ownership import OwnershipMerge, cores
+from tinyscope.tiling.pooled import PooledNmsMerge
 from tinyscope.tiling.soft_nms import SoftNmsMerge
 from tinyscope.types import Detections
 
@@ -168,11 +169,7 @@ def test_the_cores_of_a_grid_divide_the_image(height, width, tile, tiling, data)
     x = data.draw(st.floats(-1, width + 1, width=32))
     y = data.draw(st.floats(-1, height + 1, width=32))
     here = torch.tensor([[x, y]])
-    rows = torch.arange(len(grid))
-    found = Found(
-        torch.zeros(len(grid), 4), torch.zeros(len(grid)), rows * 0, rows, grid, (height, width)
-    )
-    low, high = cores(found)
+    low, high = cores(grid, (height, width))
     owners = ((here >= low) & (here < high)).all(dim=1)
     assert int(owners.sum()) == 1
     if 0 <= x < width and 0 <= y < height:
@@ -207,3 +204,10 @@ def test_wrong_options_are_refused_by_name():
 def _all(boxes):
     count = len(boxes)
     return torch.tensor(boxes), torch.full((count,), 0.9), torch.zeros(count, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("name", MERGES.names())
+def test_every_rule_says_what_it_wants(name):
+    rule = MERGES.build({"name": name})
+    assert rule.undecided is False
+    assert rule.within_windows == isinstance(rule, PooledNmsMerge)

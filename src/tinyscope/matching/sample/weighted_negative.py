@@ -80,9 +80,7 @@ class WeightedNegativeSampler:
         return preference if scores is None else preference + self.score_weight * scores
 
 
-def most_covered(
-    objects: Float[Tensor, "n 4"], boxes: Float[Tensor, "q 4"]
-) -> Float[Tensor, "q"]:
+def most_covered(objects: Float[Tensor, "n 4"], boxes: Float[Tensor, "q 4"]) -> Float[Tensor, "q"]:
     """The largest share of any object that each box covers, in [0, 1]; 0 without objects."""
     most = boxes.new_zeros(len(boxes))
     step = max(1, PAIRS // max(1, len(boxes)))
