@@ -95,10 +95,10 @@ def enlarged(tiles: Tensor, size: Size, zoom: float, divisor: int) -> tuple[Tens
 
 
 def _resized(tiles: Tensor, size: Size) -> Tensor:
-    if min(size) > 1:
-        return resize(tiles, list(size), antialias=True)
     # Torch's kernel for bytes fails or errs where a side becomes a single pixel.
-    return resize(tiles.float(), list(size), antialias=True).round().to(torch.uint8)
+    single = min(size) == 1
+    shown: Tensor = resize(tiles.float() if single else tiles, list(size), antialias=True)
+    return shown.round().to(torch.uint8) if single else shown
 
 
 def _even_parts(windows: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:
