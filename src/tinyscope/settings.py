@@ -78,7 +78,7 @@ SUPPLIED = {
     "classifier": ("classes",),
     "neck": ("in_channels", "in_strides"),
     "head": ("channels", "strides", "classes", "priors_per_cell", "pool"),
-    "priors": ("strides",),
+    "priors": ("strides", "fields"),
     "rpn": ("channels", "strides"),
     "roi": ("channels", "strides", "classes"),
     "stages": ("channels", "strides", "classes"),

@@ -10,16 +10,19 @@ from rfla_detectors import (
     case_of,
     cases,
 )
+from rfla_matching import (
+    assert_assignments_equal,
+    assert_carried_fields_equal,
+    assert_constants_equal,
+    assert_point_targets_equal,
+    assert_proposal_targets_equal,
+    assert_similarities_equal,
+)
 
 TOPIC = Topic(
     "rfla",
     pending={
-        "rf_constants.json": "receptive fields",
-        "rfd.safetensors": "distances of Gaussians",
-        "hla*": "the hierarchical assigner",
-        "rpn.*": "its hosts",
         "retina.*": "its hosts",
-        "fcos.*": "its hosts",
         "e2e*": "its hosts",
         "manifest_*": "its detectors",
     },
@@ -58,6 +61,35 @@ def test_the_recursive_pyramid_equals_the_reference(file):
 def test_a_fresh_switchable_convolution_is_the_reference_s():
     if said := TOPIC.json("detectors_info.json"):
         assert_fresh(said["fresh_sac"])
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("rf_constants*.json"))
+def test_receptive_fields_as_priors_equal_the_reference(file):
+    assert_constants_equal(TOPIC.json(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("rfd*.safetensors"))
+def test_similarities_of_boxes_equal_the_reference(file):
+    assert_similarities_equal(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("hla*.safetensors"))
+def test_hierarchical_assignment_equals_the_reference(file):
+    cases_of_file = TOPIC.json(file.replace(".safetensors", "_cases.json"))
+    assert_assignments_equal(TOPIC.tensors(file), cases_of_file)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("rpn*.safetensors"))
+def test_targets_of_proposals_equal_the_reference(file):
+    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    assert_proposal_targets_equal(TOPIC.tensors(file), case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("fcos*.safetensors"))
+def test_targets_of_points_equal_the_reference(file):
+    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    assert_point_targets_equal(TOPIC.tensors(file), case)
+    assert_carried_fields_equal(TOPIC.tensors(file), case)
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

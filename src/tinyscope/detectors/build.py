@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from tinyscope.ops.receptive_field import receptive_field
 from tinyscope.settings import IN_A_MODEL, check_part, table
 
 
@@ -23,6 +24,7 @@ def build(model: Mapping[str, Any], classes: int) -> nn.Module:
     backbone = _simple(checked, "backbone", "model")
     neck = _neck(checked["neck"], "model.neck", backbone)
     given = {"channels": neck.channels, "strides": neck.strides, "classes": classes}
+    given["fields"] = _receptive_fields(backbone, neck)
     parts = {"backbone": backbone, "neck": neck}
     for stage in ("rpn", "roi"):
         if stage in checked:
@@ -56,12 +58,21 @@ def _neck(options: Mapping[str, Any], path: str, backbone: Any) -> Any:
     return _assemble(options, path, "neck", levels | inside)
 
 
+def _receptive_fields(backbone: Any, neck: Any) -> tuple[int, ...] | None:
+    """Pixels per side that the neck's levels depend on, where both parts know their kernels."""
+    if not hasattr(backbone, "convolutions") or not hasattr(neck, "chains"):
+        return None
+    return tuple(receptive_field(chain) for chain in neck.chains(backbone.convolutions))
+
+
 def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a head and its matching, those of them that the owner has."""
     parts: dict[str, Any] = {}
     more = dict(given)
     if "priors" in owner:
-        parts["priors"] = _simple(owner, "priors", path, strides=given["strides"])
+        parts["priors"] = _simple(
+            owner, "priors", path, strides=given["strides"], fields=given["fields"]
+        )
         more["priors_per_cell"] = parts["priors"].per_cell
     if "pool" in owner:
         more["pool"] = owner["pool"]

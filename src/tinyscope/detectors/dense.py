@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from tinyscope.catalog import Share
 from tinyscope.detectors.looks import Look, between_frames, joined_detections
-from tinyscope.detectors.matching import match
+from tinyscope.detectors.matching import match_batch, standing
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
 from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
@@ -42,6 +42,10 @@ class DenseDetector(nn.Module):
         limit: Detections per image.
         ignore_threshold: Background priors of which an ignored region covers more than this
             take no part in the loss.
+        overhang: Priors that reach farther out of the unpadded image than this take no part in
+            assignment and loss, pixels. None: however far they reach.
+        own_padding: Priors of cells beyond the image as it is when padded on its own to multiples
+            of this take no part either. None: those in all of the batch's padding do.
     """
 
     head: DenseHead
@@ -71,6 +75,8 @@ class DenseDetector(nn.Module):
         decay_floor: Share = 0.05,
         limit: PositiveInt = 1000,
         ignore_threshold: Share = 0.5,
+        overhang: NonNegativeFloat | None = None,
+        own_padding: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         self.normalize = Normalize(mean, std)
@@ -80,6 +86,7 @@ class DenseDetector(nn.Module):
         self.score_threshold, self.candidates, self.rank = score_threshold, candidates, rank
         self.suppress = Suppression(nms, decay, decay_floor, limit)
         self.ignore_threshold = ignore_threshold
+        self.overhang, self.own_padding = overhang, own_padding
 
     def forward(self, images: Tensor) -> DenseOutputs:
         """Images (b, 3, h, w), 0 to 255, to raw outputs of all priors."""
@@ -91,16 +98,14 @@ class DenseDetector(nn.Module):
         """Named losses () of a batch; the neck's own among them where it has any."""
         priors = self._priors(outputs)
         with torch.autocast(outputs.logits.device.type, enabled=False):
-            matches = [
-                match(
-                    priors,
-                    target,
-                    self.assigner,
-                    self.sampler,
-                    ignore_threshold=self.ignore_threshold,
-                )
-                for target in targets
-            ]
+            matches = match_batch(
+                priors,
+                targets,
+                self.assigner,
+                self.sampler,
+                ignore_threshold=self.ignore_threshold,
+                chosen=standing(priors, sizes, overhang=self.overhang, divisor=self.own_padding),
+            )
             losses = self.head.loss(outputs, matches, priors, self.coder)
             return losses | neck_losses(self.neck, outputs.pyramid, targets)
 

@@ -1,10 +1,15 @@
-"""Assigning and sampling for one image, with its ignored regions spared."""
+"""Assigning and sampling for images, with their ignored regions spared."""
 
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from tinyscope.detectors.parts import Assigner, Sampler
+from tinyscope.detectors.parts import Assigner, BatchAssigner, Sampler
 from tinyscope.matching.ignore import spare_ignored
-from tinyscope.types import Matches, Priors, Target
+from tinyscope.matching.taking_part import taking_part
+from tinyscope.types import IGNORED, Matches, Priors, Size, Target
 
 
 def match(
@@ -22,8 +27,65 @@ def match(
     more than `ignore_threshold` of the prior's area are left out of the loss. `scores` (p,) are
     those that an earlier stage gave the priors, where there is one.
     """
-    objects = target[~target.ignore]
-    assigned = assigner(priors, objects.boxes)
+    assigned = assigner(priors, target.boxes[~target.ignore])
+    return _sampled(assigned, priors, target, sampler, ignore_threshold, scores)
+
+
+def match_batch(
+    priors: Priors,
+    targets: Sequence[Target],
+    assigner: Assigner,
+    sampler: Sampler,
+    *,
+    ignore_threshold: float,
+    chosen: Sequence[Bool[Tensor, "p"]] | None = None,
+) -> list[Matches]:
+    """What every prior is to learn of each image of a batch, whose priors are the same.
+
+    As `match`; assigners that take whole batches get the batch. Where `chosen` says which priors
+    each image has, each is assigned alone, and as if there were no others.
+    """
+    boxes = [target.boxes[~target.ignore] for target in targets]
+    if chosen is not None:
+        assigned = [
+            _among(mask, priors, objects, assigner)
+            for mask, objects in zip(chosen, boxes, strict=True)
+        ]
+    elif isinstance(assigner, BatchAssigner):
+        assigned = assigner.batch(priors, boxes)
+    else:
+        assigned = [assigner(priors, objects) for objects in boxes]
+    return [
+        _sampled(rows, priors, target, sampler, ignore_threshold, None)
+        for rows, target in zip(assigned, targets, strict=True)
+    ]
+
+
+def standing(
+    priors: Priors, sizes: Sequence[Size], *, overhang: float | None, divisor: int | None
+) -> list[Bool[Tensor, "p"]] | None:
+    """Which priors each image of a batch has, as `taking_part`; None where all have all."""
+    if overhang is None and divisor is None:
+        return None
+    return [taking_part(priors, size, overhang=overhang, divisor=divisor) for size in sizes]
+
+
+def _among(mask: Tensor, priors: Priors, objects: Tensor, assigner: Assigner) -> Tensor:
+    """Rows of `objects` that the chosen priors answer for; the others are IGNORED."""
+    assigned = torch.full_like(priors.levels, IGNORED)
+    assigned[mask] = assigner(priors[mask], objects)
+    return assigned
+
+
+def _sampled(
+    assigned: Tensor,
+    priors: Priors,
+    target: Target,
+    sampler: Sampler,
+    ignore_threshold: float,
+    scores: Tensor | None,
+) -> Matches:
+    """`assigned` holds rows of the target's objects that are not ignored."""
     regions = target.boxes[target.ignore]
     assigned = spare_ignored(assigned, priors, regions, threshold=ignore_threshold)
-    return sampler(assigned, objects, priors, scores)
+    return sampler(assigned, target[~target.ignore], priors, scores)

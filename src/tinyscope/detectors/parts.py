@@ -27,6 +27,13 @@ class Assigner(Protocol):
 
 
 @runtime_checkable
+class BatchAssigner(Assigner, Protocol):
+    """An assigner that takes the objects of all images of a batch at once."""
+
+    def batch(self, priors: Priors, boxes: Sequence[Tensor]) -> list[Int64[Tensor, "p"]]: ...
+
+
+@runtime_checkable
 class Sampler(Protocol):
     """Which assigned priors take part in the loss.
 

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from tinyscope.catalog import Share
-from tinyscope.detectors.matching import match
+from tinyscope.detectors.matching import match_batch, standing
 from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
 from tinyscope.detectors.select import level_spans
 from tinyscope.ops.boxes import clip_boxes
@@ -64,6 +64,10 @@ class ProposalStage(nn.Module):
         min_side: Proposals with a shorter side are dropped, pixels.
         ignore_threshold: Background priors of which an ignored region covers more than this
             take no part in the loss.
+        overhang: Priors that reach farther out of the unpadded image than this take no part in
+            assignment and loss, pixels. None: however far they reach.
+        own_padding: Priors of cells beyond the image as it is when padded on its own to multiples
+            of this take no part either. None: those in all of the batch's padding do.
     """
 
     head: DenseHead
@@ -88,6 +92,8 @@ class ProposalStage(nn.Module):
         test_nms_across: Share | None = None,
         min_side: NonNegativeFloat = 0.0,
         ignore_threshold: Share = 0.5,
+        overhang: NonNegativeFloat | None = None,
+        own_padding: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         self.head, self.priors, self.assigner, self.sampler = head, priors, assigner, sampler
@@ -95,19 +101,24 @@ class ProposalStage(nn.Module):
         self.train_limits = ProposalLimits(train_before, train_after)
         self.test_limits = ProposalLimits(test_before, test_after, test_nms_across)
         self.ignore_threshold = ignore_threshold
+        self.overhang, self.own_padding = overhang, own_padding
 
     def forward(self, pyramid: Pyramid) -> DenseOutputs:
         return self.head(pyramid)
 
-    def loss(self, outputs: DenseOutputs, targets: Sequence[Target]) -> dict[str, Tensor]:
-        """Named losses () of a batch."""
+    def loss(
+        self, outputs: DenseOutputs, targets: Sequence[Target], sizes: Sequence[Size]
+    ) -> dict[str, Tensor]:
+        """Named losses () of a batch, whose images have `sizes` before padding."""
         priors = self._priors(outputs)
-        matches = [
-            match(
-                priors, target, self.assigner, self.sampler, ignore_threshold=self.ignore_threshold
-            )
-            for target in targets
-        ]
+        matches = match_batch(
+            priors,
+            targets,
+            self.assigner,
+            self.sampler,
+            ignore_threshold=self.ignore_threshold,
+            chosen=standing(priors, sizes, overhang=self.overhang, divisor=self.own_padding),
+        )
         return self.head.loss(outputs, matches, priors, self.coder)
 
     @torch.no_grad()

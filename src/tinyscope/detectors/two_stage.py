@@ -60,7 +60,7 @@ class TwoStageDetector(nn.Module):
     ) -> dict[str, Tensor]:
         """Named losses () of a batch: both stages', and the neck's own where it has any."""
         with torch.autocast(outputs.proposals.logits.device.type, enabled=False):
-            first = self.rpn.loss(outputs.proposals, targets)
+            first = self.rpn.loss(outputs.proposals, targets, sizes)
             proposals = self.rpn.propose(outputs.proposals, sizes, self.rpn.train_limits)
             neck = neck_losses(self.neck, outputs.pyramid, targets)
         second = self.roi.loss(outputs.pyramid, proposals, targets, sizes)

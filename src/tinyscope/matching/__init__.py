@@ -6,6 +6,7 @@ PRIORS = Table(
     "priors",
     {
         "anchors": "tinyscope.matching.priors:Anchors",
+        "fields": "tinyscope.matching.fields:ReceptiveFields",
         "points": "tinyscope.matching.priors:Points",
     },
 )

@@ -67,7 +67,7 @@ class Anchors:
 
     def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors:
         """Anchors of levels of `sizes` (cells), fine to coarse."""
-        return _grid(tuple(sizes), self.strides, self._cells, self.offset, device)
+        return grid(tuple(sizes), self.strides, self._cells, self.offset, device)
 
 
 class Points:
@@ -89,7 +89,7 @@ class Points:
 
     def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors:
         """Priors of levels of `sizes` (cells), fine to coarse."""
-        return _grid(tuple(sizes), self.strides, self._cells, self.offset, device)
+        return grid(tuple(sizes), self.strides, self._cells, self.offset, device)
 
 
 def _shape(side: float, ratio: float, _: int) -> tuple[float, float]:
@@ -108,7 +108,7 @@ Cells = tuple[tuple[tuple[float, float], ...], ...]
 
 # A run meets few input sizes; the cache is bounded all the same, as images may have any.
 @lru_cache(maxsize=8)
-def _grid(
+def grid(
     sizes: tuple[Size, ...],
     strides: tuple[int, ...],
     cells: Cells,

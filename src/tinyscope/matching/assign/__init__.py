@@ -7,6 +7,7 @@ ASSIGNERS = Table(
     {
         "center": "tinyscope.matching.assign.center:CenterAssigner",
         "fovea": "tinyscope.matching.assign.fovea:FoveaAssigner",
+        "hierarchical": "tinyscope.matching.assign.hierarchical:HierarchicalAssigner",
         "max_iou": "tinyscope.matching.assign.max_iou:MaxIouAssigner",
     },
 )

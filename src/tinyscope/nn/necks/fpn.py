@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.errors import SettingsError
-from tinyscope.nn.blocks import Norm, normalization
+from tinyscope.nn.blocks import Kernel, Norm, normalization
 from tinyscope.types import Pyramid
 
 Extra = Literal["subsample", "conv_input", "conv_output"]
@@ -119,6 +119,19 @@ class FPN(nn.Module):
             between = i > 0 and self._extra_relu and self._extra != "subsample"
             out.append(add(functional.relu(last) if between else last))
         return Pyramid(tuple(out), self.strides)
+
+    def chains(self, before: Sequence[Sequence[Kernel]]) -> tuple[tuple[Kernel, ...], ...]:
+        """The kernels from the image to each level, from those to the backbone's levels.
+
+        Along a level's own way: what coarser levels hand down reaches farther still.
+        """
+        taking_part = before[self._start :]
+        chains = [(*chain, Kernel(1, 1), Kernel(3, 1)) for chain in taking_part]
+        chains = chains[: len(self.smooth)]
+        for i in range(len(self.added)):
+            source = tuple(before[-1]) if i == 0 and self._extra == "conv_input" else chains[-1]
+            chains.append((*source, Kernel(1 if self._extra == "subsample" else 3, 2)))
+        return tuple(chains)
 
     def _enlarged(self, coarse: Tensor, fine: Tensor) -> Tensor:
         align = None if self._upsample == "nearest" else False

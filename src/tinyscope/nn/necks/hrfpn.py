@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinyscope.nn.blocks import Kernel
 from tinyscope.nn.necks.fpn import out_strides
 from tinyscope.types import Pyramid
 
@@ -66,3 +67,12 @@ class HRFPN(nn.Module):
             maps.append(functional.avg_pool2d(maps[-1], 2))
         out = [smooth(x) for smooth, x in zip(self.smooth, maps, strict=True)]
         return Pyramid(tuple(out), self.strides)
+
+    def chains(self, before: Sequence[Sequence[Kernel]]) -> tuple[tuple[Kernel, ...], ...]:
+        """The kernels from the image to each level, from those to the backbone's levels.
+
+        Along the way of the finest level, which all come from; coarser ones, enlarged onto it,
+        reach farther still.
+        """
+        merged = (*before[0], Kernel(1, 1))
+        return tuple((*merged, *[Kernel(2, 2)] * i, Kernel(3, 1)) for i in range(len(self.strides)))
