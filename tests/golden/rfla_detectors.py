@@ -8,8 +8,10 @@ import torch
 from golden_files import assert_near
 from torch import Tensor, nn
 
+from tinyscope.detectors.build import build
+from tinyscope.detectors.published import LAYOUTS
 from tinyscope.detectors.published.mmdet import _keys as part_keys
-from tinyscope.detectors.published.table import Entry, fit
+from tinyscope.detectors.published.table import Entry, fit, tensors_of
 from tinyscope.nn.backbones.convolutions import Convolution
 from tinyscope.nn.backbones.staged import StagedNetwork
 from tinyscope.nn.blocks import Kernel
@@ -19,6 +21,32 @@ from tinyscope.nn.necks.recursive import DILATIONS, RecursivePyramid
 from tinyscope.nn.standardized import StandardizedConvolution
 from tinyscope.nn.switchable import SwitchableConvolution
 
+BACKBONE = {
+    "name": "resnet",
+    "depth": 50,
+    "convolution": "switchable_deformable",
+    "norm_eval": True,
+    "frozen_stages": 1,
+}
+MATCHING = {
+    "assigner": {"name": "max_iou"},
+    "sampler": {"name": "random"},
+    "coder": {"name": "delta"},
+}
+BOXES = {"name": "boxes", "head": {"name": "two_fc", "per_class": False}, **MATCHING}
+MODEL = {
+    "name": "two_stage",
+    "backbone": {**BACKBONE, "strides": [1, 4, 8, 16, 32]},
+    "neck": {"name": "rfp", "backbone": BACKBONE, "neck": {"name": "fpn", "coarsest": 64}},
+    "rpn": {
+        "name": "proposals",
+        "head": {"name": "rpn"},
+        "priors": {"name": "anchors"},
+        **MATCHING,
+    },
+    "roi": {"name": "cascade", "stages": [BOXES] * 3},
+}
+"""DetectoRS as far as its tensors go."""
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -136,6 +164,25 @@ def assert_fresh(said: Mapping[str, Any]) -> None:
             assert tensor.std() > 0, name
         else:
             assert (tensor == said[name]["value"]).all(), name
+
+
+def assert_maps_detectors(said: Mapping[str, Any]) -> None:
+    """Every tensor of the published network has its place and shape in ours, and comes back."""
+    published = said["state_dict"]
+    with torch.device("meta"):
+        model = build(MODEL, published["roi_head.bbox_head.0.fc_cls.bias"][0] - 1)
+        tensors = {name: torch.empty(shape) for name, shape in published.items()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert sum(p.numel() for p in model.parameters()) == said["parameters"]
+    assert sum(p.numel() for p in trained) == said["trainable_parameters"]
+    keys = LAYOUTS["mmdet"].keys(model)
+    found = fit(tensors, keys, LAYOUTS["mmdet"].renamed)
+    assert found.missing == found.left_over == ()
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in found.values.items()} == shapes
+    back = tensors_of(found.values, keys)
+    assert back.keys() == tensors.keys()
+    assert all(back[name] is tensor for name, tensor in tensors.items())
 
 
 def _network(said: Mapping[str, Any], strides: tuple[int, ...]) -> StagedNetwork:

@@ -5,6 +5,7 @@ import rfla_evaluation
 from golden_files import Topic
 from rfla_detectors import (
     assert_fresh,
+    assert_maps_detectors,
     assert_module_equals,
     assert_recursion_equals,
     case_of,
@@ -24,7 +25,7 @@ TOPIC = Topic(
     pending={
         "retina.*": "its hosts",
         "e2e*": "its hosts",
-        "manifest_*": "its detectors",
+        "manifest_[!d]*": "its detectors",
     },
 )
 
@@ -56,6 +57,11 @@ def test_the_convolutions_and_views_of_detectors_equal_the_reference(file, case)
 @pytest.mark.parametrize("file", TOPIC.cases("rfp*.safetensors"))
 def test_the_recursive_pyramid_equals_the_reference(file):
     assert_recursion_equals(TOPIC.tensors(file), TOPIC.json("detectors_info.json"))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("manifest_detectors*.json"))
+def test_names_and_shapes_of_detectors_have_their_place(file):
+    assert_maps_detectors(TOPIC.json(file))
 
 
 def test_a_fresh_switchable_convolution_is_the_reference_s():

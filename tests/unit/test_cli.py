@@ -329,6 +329,9 @@ def test_the_schema_knows_the_options_of_parts(capsys):
     assert schema["$defs"]["part_rpn"]["oneOf"][0]["properties"]["coder"] == {
         "$ref": "#/$defs/part_coder"
     }
+    necks = {p["properties"]["name"]["const"]: p for p in schema["$defs"]["part_neck"]["oneOf"]}
+    assert necks["rfp"]["properties"]["neck"] == {"$ref": "#/$defs/part_neck"}
+    assert {"backbone", "neck"} <= set(necks["rfp"]["required"])
     images = schema["$defs"]["ImageSettings"]["properties"]
     assert images["transforms"]["items"] == {"$ref": "#/$defs/part_augmentations"}
     classifier = schema["else"]["then"]["properties"]["model"]

@@ -14,6 +14,7 @@ from tinyscope.nn.backbones.bottom_heavy import BottomHeavyResNet
 from tinyscope.nn.backbones.resnet import ResNet
 from tinyscope.nn.backbones.timm_model import TimmBackbone
 from tinyscope.nn.blocks import ReluPool
+from tinyscope.nn.switchable import SwitchableConvolution
 from tinyscope.settings import load_recipe
 
 
@@ -54,6 +55,28 @@ def test_operations_of_layers_are_those_of_the_published_convention():
         "9": {"linear": 48 * 5},
     }
     assert sum(found.multiply_adds.values()) == 24 * 8 * 27 + 192 * 2 + 48 * 5
+
+
+def test_switchable_convolutions_count_as_the_plain_ones_they_are_made_of():
+    found = counted(SwitchableConvolution(4, 6, 2, deformable=True), 4, 8, 10)
+    cells, small = 8 * 10, 4 * 5
+    multiply_adds = {
+        "": 2 * small * 6 * 4 * 9,
+        "switch": small * 4,
+        "pre_context": 4 * 4,
+        "post_context": 6 * 6,
+        "offset_s": small * 18 * 4 * 9,
+        "offset_l": small * 18 * 4 * 9,
+    }
+    assert found.multiply_adds == multiply_adds
+    assert found.published[""] == {"convolution": multiply_adds[""]}
+    assert found.published["switch"] == {"convolution": small * (4 + 1)}
+    rigid = counted(SwitchableConvolution(4, 6, 2), 4, 8, 10)
+    assert rigid.multiply_adds == {k: v for k, v in multiply_adds.items() if "offset" not in k}
+    moving = SwitchableConvolution(4, 6, deformable=True).to("meta")
+    images = torch.empty(2, 4, 8, 10, device="meta", requires_grad=True)
+    kept = saved_bytes(moving, lambda: moving(images))
+    assert sum(kept.values()) >= 4 * 2 * cells * (4 + 2 * 18 + 6)  # map, offsets, what is mixed
 
 
 def test_the_relu_before_a_pooling_counts_on_the_larger_map():
