@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinyscope.analysis.attention import AttentionReport
     from tinyscope.analysis.fusion import FusionReport
     from tinyscope.analysis.model_report import ModelReport
     from tinyscope.analysis.size_report import SizeReport
+    from tinyscope.engine.analyze_attention import analyze_attention
     from tinyscope.engine.analyze_fusion import analyze_fusion
     from tinyscope.engine.analyze_model import analyze_model
     from tinyscope.engine.analyze_sizes import analyze_sizes
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from tinyscope.types import Detections, Sample, Target
 
 _HOME = {
+    "AttentionReport": "tinyscope.analysis.attention:AttentionReport",
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
     "FusionReport": "tinyscope.analysis.fusion:FusionReport",
@@ -45,6 +48,7 @@ _HOME = {
     "SizeReport": "tinyscope.analysis.size_report:SizeReport",
     "Target": "tinyscope.types:Target",
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
+    "analyze_attention": "tinyscope.engine.analyze_attention:analyze_attention",
     "analyze_fusion": "tinyscope.engine.analyze_fusion:analyze_fusion",
     "analyze_model": "tinyscope.engine.analyze_model:analyze_model",
     "analyze_sizes": "tinyscope.engine.analyze_sizes:analyze_sizes",
@@ -62,6 +66,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AttentionReport",
     "Detections",
     "Detector",
     "FusionReport",
@@ -76,6 +81,7 @@ __all__ = [
     "SizeReport",
     "Target",
     "TinyscopeError",
+    "analyze_attention",
     "analyze_fusion",
     "analyze_model",
     "analyze_sizes",

@@ -1,7 +1,7 @@
 """`tinyscope analyze`: why the numbers are what they are.
 
 `analyze model` says what a model costs, `analyze sizes` how large objects are, `analyze fusion` how
-much the levels of a pyramid should take of each other.
+much the levels of a pyramid should take of each other, `analyze attention` where a model looks.
 """
 
 import re
@@ -11,7 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyscope.cli.output import JsonFile, Overrides, write_json
+from tinyscope.cli.output import (
+    JsonFile,
+    Overlap,
+    Overrides,
+    Scale,
+    Tile,
+    Zooms,
+    given,
+    tile_of,
+    write_json,
+)
 from tinyscope.errors import SettingsError
 
 app = typer.Typer(
@@ -187,3 +197,43 @@ def fusion(
         typer.echo(report.table)
         if out:
             typer.echo(f"\nrecipe -> {out}")
+
+
+@app.command()
+def attention(
+    checkpoint: Annotated[Path, typer.Argument(help="A run's best.ckpt; its neck is sspnet.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Images, folders of images, or patterns such as 'a/*.png'.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    tile: Tile = None,
+    overlap: Overlap = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="COCO annotations: tells attention in boxes from that outside."),
+    ] = None,
+    scale: Scale = None,
+    zoom: Zooms = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on past images that cannot be read.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Paint where a model's attention lies on images, level by level."""
+    from tinyscope.engine.analyze_attention import analyze_attention
+
+    report = analyze_attention(
+        checkpoint,
+        paths,
+        out,
+        tile_of(tile),
+        overlap,
+        truth,
+        keep_going=keep_going,
+        **given(scale=scale, zooms=tuple(zoom) if zoom else None),
+    )
+    if json_file:
+        write_json(report.to_json(), json_file)
+    if str(json_file) != "-":
+        typer.echo(report.table)
+        typer.echo(f"\npictures -> {out}")

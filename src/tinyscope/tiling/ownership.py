@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from tinyscope.catalog import Share
 from tinyscope.ops.near import Near
 from tinyscope.ops.suppress import greedy, overlapping
 from tinyscope.tiling.found import Found, neighbors
-from tinyscope.types import Detections
+from tinyscope.types import Detections, Size
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,23 @@ class OwnershipMerge:
 
 
 def _in_core(found: Found, slack: float) -> Bool[Tensor, "n"]:
-    low, high = cores(found)
+    low, high = (ends[found.tiles] for ends in cores(found.windows, found.size))
     centers = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     return ((centers >= low - slack) & (centers < high + slack)).all(dim=1)
 
 
-def cores(found: Found) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
-    """(x, y) where the core of each detection's window begins and ends.
+def cores(
+    windows: Int64[Tensor, "t 4"], size: Size
+) -> tuple[Float[Tensor, "t 2"], Float[Tensor, "t 2"]]:
+    """(x, y) where the core of each window of an image of `size` begins and ends.
 
     At the image's border it does not end: a center may lie outside. A window that reaches the
     border ends nevertheless where a later one starts (`clipped` cuts such slivers).
     """
-    windows = found.windows
-    height, width = found.size
-    before, after = neighbors(windows, found.size)
+    height, width = size
+    before, after = neighbors(windows, size)
     low = (windows[:, :2] + torch.maximum(before, windows[:, :2])) / 2
     high = (windows[:, 2:] + torch.minimum(after, windows[:, 2:])) / 2
     low = torch.where(windows[:, :2] <= 0, -torch.inf, low)
     high = torch.where(after >= windows.new_tensor([width, height]), torch.inf, high)
-    return low[found.tiles], high[found.tiles]
+    return low, high

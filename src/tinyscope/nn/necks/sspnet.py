@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.blocks import Kernel
 from tinyscope.nn.necks.attention_loss import attention_loss, dice_loss, mined_weights
 from tinyscope.nn.necks.attention_targets import Painting, attention_targets, covered
 from tinyscope.nn.necks.context_attention import ContextAttention
@@ -120,6 +121,17 @@ class SSPNet(nn.Module):
         while len(out) < len(self.strides):
             out.append(functional.max_pool2d(out[-1], 1, 2))
         return AttentionPyramid(tuple(out), self.strides, tuple(attention), tuple(logits))
+
+    def chains(self, before: Sequence[Sequence[Kernel]]) -> tuple[tuple[Kernel, ...], ...]:
+        """The kernels from the image to each level, from those to the backbone's levels.
+
+        Along a level's own way: attention, which gathers the context of all levels, and what
+        coarser levels hand down reach farther still.
+        """
+        chains = [(*chain, Kernel(1, 1), Kernel(3, 1)) for chain in before][: len(self.smooth)]
+        while len(chains) < len(self.strides):
+            chains.append((*chains[-1], Kernel(1, 2)))
+        return tuple(chains)
 
     def loss(self, pyramid: Pyramid, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Named losses () of the attention, summed over the four levels.
