@@ -127,7 +127,8 @@ def _boxes_per_class(found: Fit, own: Mapping[str, Tensor], model: nn.Module) ->
 def _second_heads(model: nn.Module) -> list[str]:
     """Names of the heads of a second stage, or of several in a row."""
     if not hasattr(model.roi, "head"):
-        return [f"roi.stages.{i}.head" for i in range(len(model.get_submodule("roi.stages")))]
+        stages = model.get_submodule("roi.stages").named_children()
+        return [f"roi.stages.{name}.head" for name, _ in stages]
     return ["roi.head"]
 
 

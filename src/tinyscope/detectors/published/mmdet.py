@@ -80,7 +80,7 @@ def _second_stage(detector: nn.Module) -> Keys:
     if not isinstance(detector.get_submodule("roi"), CascadeStage):
         return _keys(detector, "roi.head", "roi_head.bbox_head")
     keys: Keys = {}
-    for i in range(len(detector.get_submodule("roi.stages"))):
+    for i, _ in detector.get_submodule("roi.stages").named_children():
         keys |= _keys(detector, f"roi.stages.{i}.head", f"roi_head.bbox_head.{i}")
     return keys
 
