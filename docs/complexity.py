@@ -46,6 +46,15 @@ DETECTORS: dict[str, dict[str, Any]] = {
         "sampler": {"name": "all"},
         "coder": {"name": "distance"},
     },
+    **{
+        f"{short}_sspnet": load_recipe(f"sspnet/{name}_resnet50_imagenet").model
+        for short, name in (
+            ("faster", "faster_rcnn"),
+            ("cascade", "cascade_rcnn"),
+            ("retina", "retinanet"),
+            ("fovea", "fovea"),
+        )
+    },
 }
 """Models without their backbones."""
 
@@ -66,6 +75,12 @@ TABLES_6_7 = {
     "faster_hrfpn/bh_hrnet18": ("Faster R-CNN, HRFPN", 69.28),
     "adap_fcos/resnet50": ("Adap-FCOS", 174.74),
     "adap_fcos/bh_resnet50": ("Adap-FCOS", 174.95),
+    "retina_sspnet/resnet50": ("RetinaNet, SSPNet", 260.06),
+    "retina_sspnet/bh_resnet50": ("RetinaNet, SSPNet", 260.27),
+    "cascade_sspnet/resnet50": ("Cascade R-CNN, SSPNet", 186.62),
+    "cascade_sspnet/bh_resnet50": ("Cascade R-CNN, SSPNet", 186.83),
+    "faster_sspnet/resnet50": ("Faster R-CNN, SSPNet", 158.82),
+    "faster_sspnet/bh_resnet50": ("Faster R-CNN, SSPNet", 159.03),
 }
 
 

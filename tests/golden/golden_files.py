@@ -103,19 +103,26 @@ def hashed(name: str, shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(2 * x.astype(np.float64) / 2.0**32 - 1).reshape(*shape)
 
 
-def filled(module: torch.nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """A state dict by the fill rule; `prefix` stands before the names that are hashed."""
-    return dict(_filled(module, prefix))
+def filled(
+    module: torch.nn.Module, prefix: str = "", renamed: Mapping[str, str] | None = None
+) -> dict[str, Tensor]:
+    """A state dict by the fill rule.
+
+    `prefix` stands before the names that are hashed; `renamed` has other ones for some of ours.
+    """
+    return dict(_filled(module, prefix, renamed or {}))
 
 
-def _filled(module: torch.nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _filled(
+    module: torch.nn.Module, prefix: str, renamed: Mapping[str, str]
+) -> Iterator[tuple[str, Tensor]]:
     norms = {name for name, m in module.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
     for name, old in module.state_dict().items():
         owner, _, kind = name.rpartition(".")
         if kind == "num_batches_tracked":
             yield name, torch.zeros_like(old)
             continue
-        u = hashed(prefix + name, old.shape)
+        u = hashed(prefix + renamed.get(name, name), old.shape)
         if owner in norms:
             value = {
                 "weight": 0.5 + 0.25 * u,

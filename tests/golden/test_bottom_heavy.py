@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from bottom_heavy_detector import assert_detector_equals
 from golden_files import Topic, assert_near, filled, hashed
 from manifests import assert_maps
 from sspnet_attention import assert_soft_supervision_equals
+from sspnet_models import recipe
 from torch import Tensor, nn
 
 from tinyscope.analysis.construct import Construction, bottom_heavy_depths
@@ -27,16 +29,7 @@ from tinyscope.nn.backbones.resnet import ResNet
 from tinyscope.nn.blocks import Bottleneck
 from tinyscope.nn.necks.hrfpn import HRFPN
 
-TOPIC = Topic(
-    "bottom_heavy",
-    pending={
-        "detector_forward.safetensors": "the SSPNet detector",
-    },
-)
-PENDING_ROWS = {
-    r"faster_rcnn_bh50_sspnet": "the SSPNet detector",
-    r".*_sspnet/.*": "the SSPNet detectors",
-}
+TOPIC = Topic("bottom_heavy")
 SUMMARY = TOPIC.json("forward_summary.json")
 FULL = [
     (file, name)
@@ -47,13 +40,7 @@ TRAINED = [(file, case) for file in TOPIC.cases("*resnet*_train.json") for case 
 
 
 def network(name: str, channels: int | None = None, **options: Any) -> nn.Module:
-    """The net that a row's name begins with, by the channels of its finest level if not full.
-
-    Skips where the net is still to be built.
-    """
-    for pattern, part in PENDING_ROWS.items():
-        if re.fullmatch(pattern, name):
-            pytest.skip(f"to be built: {part}")
+    """The net that a row's name begins with, by the channels of its finest level if not full."""
     kind = re.match(r"(bh_)?(resnet|hrnet|wavec)(\d+)", name)
     assert kind, f"a row of an unknown net: {name}"
     number = int(kind[3])
@@ -120,7 +107,6 @@ def test_levels_equal_the_reference(file):
 
 @pytest.mark.parametrize(("file", "name"), FULL)
 def test_full_width_equals_the_reference(file, name):
-    network(name)
     stored = TOPIC.tensors(file)
     for i, level in enumerate(levels(name, SUMMARY[name]["input"])):
         expected = stored[f"{name}.out{i}"]
@@ -128,12 +114,17 @@ def test_full_width_equals_the_reference(file, name):
         torch.testing.assert_close(level[:1, :8, :4, :4], expected, rtol=0, atol=1e-5 * largest)
 
 
-@pytest.mark.parametrize("name", SUMMARY)
+@pytest.mark.parametrize("name", [name for name in SUMMARY if "outputs" in SUMMARY[name]])
 def test_levels_have_the_summary_of_the_reference(name):
-    network(name)
     row = SUMMARY[name]
     for level, expected in zip(levels(name, row["input"]), row["outputs"], strict=True):
         assert_summary(level, expected)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("detector_forward*.safetensors"))
+def test_a_whole_detector_equals_the_reference(file):
+    row = SUMMARY["faster_rcnn_bh50_sspnet"]
+    assert_detector_equals(TOPIC.tensors(file), row, assert_summary)
 
 
 @pytest.mark.parametrize(("file", "case"), TRAINED)
@@ -230,11 +221,7 @@ def test_names_and_shapes_are_those_of_published_weights(file):
 
 @pytest.mark.parametrize("file", TOPIC.cases("manifest_faster_rcnn_bh50*.json"))
 def test_names_and_shapes_of_a_published_detector_have_their_place(file):
-    twelve = [[6, 10, 14.8, 32], [12, 20, 29.6, 64], [24, 40, 59.2, 128]]
-    twelve += [[48, 80, 118.4, 256], [96, 160, 236.8, 512]]
-    settings = ["model.backbone={name: bottom_heavy}", f"model.rpn.priors.sides={twelve}"]
-    # The attention of the neck is still to be built.
-    assert_maps(TOPIC.json(file), "quick/faster_rcnn", settings, beyond="neck.CAM.")
+    assert_maps(TOPIC.json(file), *recipe("faster", "bh50"))
 
 
 @pytest.mark.parametrize("name", TOPIC.json("init_stats.json"))
@@ -311,10 +298,7 @@ COMPONENTS = {"maxpool": "pool", "rpn_head": "rpn", "roi_head": "roi", "bbox_hea
 
 
 def detector(name: str) -> nn.Module:
-    """The detector of a row, as the documentation counts it; skips where it is to be built."""
-    for pattern, part in PENDING_ROWS.items():
-        if re.fullmatch(pattern, name):
-            pytest.skip(f"to be built: {part}")
+    """The detector of a row, as the documentation counts it."""
     page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "complexity.py"))
     found: nn.Module = page["detector"](name.removesuffix("_caffe_stride"))
     if name.endswith("_caffe_stride"):

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from tinyscope.detectors.neck import refuse_dropped_losses
 from tinyscope.ops.receptive_field import receptive_field
 from tinyscope.settings import IN_A_MODEL, check_part, table
 
@@ -23,6 +24,8 @@ def build(model: Mapping[str, Any], classes: int) -> nn.Module:
     checked = check_part(model, "model", "model")
     backbone = _simple(checked, "backbone", "model")
     neck = _neck(checked["neck"], "model.neck", backbone)
+    names = (checked["neck"]["name"], checked["name"])
+    refuse_dropped_losses(neck, table("model").load(checked["name"]), names)
     given = {"channels": neck.channels, "strides": neck.strides, "classes": classes}
     given["fields"] = _receptive_fields(backbone, neck)
     parts = {"backbone": backbone, "neck": neck}

@@ -48,6 +48,8 @@ class DenseDetector(nn.Module):
             of this take no part either. None: those in all of the batch's padding do.
     """
 
+    adds_neck_losses = True
+
     head: DenseHead
     priors: PriorMaker
     assigner: Assigner

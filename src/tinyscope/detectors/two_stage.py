@@ -36,6 +36,8 @@ class TwoStageDetector(nn.Module):
         std: Of the images, divided by.
     """
 
+    adds_neck_losses = True
+
     def __init__(
         self,
         backbone: nn.Module,

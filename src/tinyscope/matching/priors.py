@@ -94,7 +94,12 @@ class Points:
 
 def _shape(side: float, ratio: float, _: int) -> tuple[float, float]:
     """Width and height of the area `side`**2."""
-    return side / ratio**0.5, side * ratio**0.5
+    # Rounded as published detectors round: two anchors at equal distance from an object share its
+    # highest IoU, or one alone has it, by the last bit of their sides.
+    # On the CPU also where a model is built on the meta device.
+    root = torch.tensor(ratio, device="cpu").sqrt()
+    length = torch.tensor(side, device="cpu")
+    return float(length * (1 / root)), float(length * root)
 
 
 def _whole_shape(side: float, ratio: float, stride: int) -> tuple[float, float]:
