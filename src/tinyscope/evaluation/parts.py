@@ -7,16 +7,15 @@ between them. The numbers are those of scoring all at once, to the last bit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from tinyscope.evaluation.gaps import Gaps, best_first
+from tinyscope.evaluation.gaps import Gaps
 from tinyscope.evaluation.order import Objects, Ranked, rank_detections
-from tinyscope.evaluation.pairing import ALWAYS_ENOUGH, Pairs, candidates
-from tinyscope.evaluation.scores import Bin, Cell, Matched, cells_of, matched_in, to_find
+from tinyscope.evaluation.paired import BinOf, Paired
+from tinyscope.evaluation.scores import Cell, cells_of, to_find
 from tinyscope.formats.store import ROWS_IN_PART, DetectionStore
 from tinyscope.formats.tables import Annotations, DetectionTable
 
@@ -25,9 +24,6 @@ Found = DetectionTable | DetectionStore
 
 Parts = Callable[[], Iterator[DetectionTable]]
 """The detections of some images at a time, no image in two parts; to be called more than once."""
-
-BinOf = Callable[[Objects, Ranked], Bin]
-"""A bin of some objects and detections, such as those of one size."""
 
 
 def parts_of(found: Found, rows: int = ROWS_IN_PART) -> Parts:
@@ -61,102 +57,38 @@ def cells_in_parts(
         thresholds: IoUs from which on a detection has found an object.
         limits: Detections per image and class that count, ascending.
     """
-    left = []
+    paired = Paired(len(bins), len(thresholds))
     for part in parts():
         every = rank_detections(part, truth, limits[-1])
-        left.append(_pair(every, truth, objects, bins, thresholds))
-    ranked, matched = _joined(left)
+        paired.add(every, *_near(every, objects, len(truth)), bins, thresholds)
+    ranked = paired.join()
     none = objects.take(np.zeros(0, dtype=np.int64))
     gaps = Gaps(ranked, len(truth), limits, len(bins))
     again = (rank_detections(part, truth, limits[-1]) for part in parts())
-    for part_of_all in [every] if len(left) == 1 else again:
+    for part_of_all in [every] if paired.parts == 1 else again:
         gaps.add(part_of_all, [bin_of(none, part_of_all).inside for bin_of in bins])
-    return ranked, _cells(ranked, objects, bins, matched, gaps, limits)
+    return ranked, _cells(ranked, objects, bins, paired, gaps, limits)
 
 
-@dataclass(frozen=True)
-class Left:
-    """What pairing leaves of a part: the detections that matter, and the pairs of each bin and
-    threshold. The objects in these are not those of all parts."""
-
-    ranked: Ranked
-    matched: list[list[Matched]]
-
-
-def _pair(
-    ranked: Ranked,
-    truth: Annotations,
-    objects: Objects,
-    bins: Sequence[BinOf],
-    thresholds: Sequence[float],
-) -> Left:
-    held = np.zeros(len(truth), dtype=np.bool_)
-    held[ranked.groups % len(truth)] = True
-    near = objects.take(np.flatnonzero(held[objects.groups % len(truth)]))
-    close = candidates(ranked, near, min(*thresholds, ALWAYS_ENOUGH))
-    matched = [matched_in(bin_of(near, ranked), near, close, thresholds) for bin_of in bins]
-    # The best of each class as well: it tells the score of recall 0.
-    matters = np.zeros(len(ranked) + 1, dtype=np.bool_)
-    matters[ranked.starts[:-1]] = True
-    for of_bin in matched:
-        for every in of_bin:
-            matters[every.pairs.detections] = True
-    rows = np.flatnonzero(matters[:-1])
-    place = np.cumsum(matters) - 1
-    return Left(
-        ranked.take(rows, ranked.groups[rows] // len(truth)),
-        [[_moved(every, place[every.pairs.detections]) for every in row] for row in matched],
-    )
-
-
-def _joined(left: Sequence[Left]) -> tuple[Ranked, list[list[Matched]]]:
-    """All that matters in one order, and all pairs."""
-    ranked, place = best_first([part.ranked for part in left])
-    begins = np.cumsum([0, *(len(part.ranked) for part in left)]).tolist()
-    together = [
-        [
-            _concatenated(
-                [
-                    _moved(every, place[begin + every.pairs.detections])
-                    for begin, every in zip(begins[:-1], of_parts, strict=True)
-                ]
-            )
-            for of_parts in zip(*of_bin, strict=True)
-        ]
-        for of_bin in zip(*(part.matched for part in left), strict=True)
-    ]
-    return ranked, together
-
-
-def _moved(every: Matched, rows: Int64[ndarray, "m"]) -> Matched:
-    """The same pairs, their detections in other rows."""
-    return Matched(Pairs(rows, every.pairs.objects, every.pairs.overlaps), every.hit)
-
-
-def _concatenated(parts: Sequence[Matched]) -> Matched:
-    rows = np.concatenate([part.pairs.detections for part in parts])
-    order = np.argsort(rows)
-    return Matched(
-        Pairs(
-            rows[order],
-            np.concatenate([part.pairs.objects for part in parts])[order],
-            np.concatenate([part.pairs.overlaps for part in parts])[order],
-        ),
-        np.concatenate([part.hit for part in parts])[order],
-    )
+def _near(ranked: Ranked, objects: Objects, images: int) -> tuple[Objects, Int64[ndarray, "r"]]:
+    """The objects in the images of some detections, and which rows they are."""
+    held = np.zeros(images, dtype=np.bool_)
+    held[ranked.groups % images] = True
+    rows = np.flatnonzero(held[objects.groups % images])
+    return objects.take(rows), rows
 
 
 def _cells(
     ranked: Ranked,
     objects: Objects,
     bins: Sequence[BinOf],
-    matched: Sequence[Sequence[Matched]],
+    paired: Paired,
     gaps: Gaps,
     limits: Sequence[int],
 ) -> Iterator[Cell]:
-    for a, (bin_of, of_bin) in enumerate(zip(bins, matched, strict=True)):
-        part = bin_of(objects, ranked)
+    for a, bin_of in enumerate(bins):
+        part, matched = bin_of(objects, ranked), paired.matched(a)
         positives = to_find(objects, part.ignored, len(ranked.starts) - 1)
         for m, limit in enumerate(limits):
             counted = gaps.tally(a, m, part.inside & (ranked.ranks < limit))
-            yield from cells_of(a, m, limit, ranked, of_bin, counted, positives)
+            yield from cells_of(a, m, limit, ranked, matched, counted, positives)

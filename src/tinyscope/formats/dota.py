@@ -93,7 +93,8 @@ def _labels_folder(folder: Path, split: str, labels: str | None) -> Path:
 def _inside(rows: NDArray[np.float64], size: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Rows that have an area, and some of it in the image."""
     low, high = rows[:, :2], rows[:, 2:4]
-    return np.all((low < high) & (high > 0) & (low < size[::-1]), axis=1)
+    within: NDArray[np.bool_] = np.all((low < high) & (high > 0) & (low < size[::-1]), axis=1)
+    return within
 
 
 def _rows(file: Path) -> NDArray[np.float64]:
