@@ -64,7 +64,7 @@ def report(name: str, function: Callable[..., Any], folder: Path, images: int) -
 
 def run_tinyscope(folder: Path) -> tuple[float, float, float, float]:
     """CPU seconds to read and to score, seconds that passed, peak memory in MB."""
-    from tinyscope.evaluation import evaluate
+    from tinyscope.evaluation.ai_tod import AiTodProtocol
     from tinyscope.formats.coco import read_annotations
     from tinyscope.formats.store import stored_detections
 
@@ -72,7 +72,7 @@ def run_tinyscope(folder: Path) -> tuple[float, float, float, float]:
     truth = read_annotations(folder / "truth.json")
     with stored_detections(folder / "found.json", truth) as found:
         middle = time.process_time()
-        result = evaluate(truth, found, "ai_tod")
+        result = AiTodProtocol()(truth, found)
     end = time.process_time()
     assert 0 < result["AP"] < 1
     assert 0 < result["oLRP"] < 1
