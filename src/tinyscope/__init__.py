@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tinyscope.analysis.assignment_report import AssignmentReport
     from tinyscope.analysis.attention import AttentionReport
     from tinyscope.analysis.fusion import FusionReport
     from tinyscope.analysis.model_report import ModelReport
     from tinyscope.analysis.size_report import SizeReport
+    from tinyscope.engine.analyze_assignment import analyze_assignment
     from tinyscope.engine.analyze_attention import analyze_attention
     from tinyscope.engine.analyze_fusion import analyze_fusion
     from tinyscope.engine.analyze_model import analyze_model
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tinyscope.types import Detections, Sample, Target
 
 _HOME = {
+    "AssignmentReport": "tinyscope.analysis.assignment_report:AssignmentReport",
     "AttentionReport": "tinyscope.analysis.attention:AttentionReport",
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
@@ -48,6 +51,7 @@ _HOME = {
     "SizeReport": "tinyscope.analysis.size_report:SizeReport",
     "Target": "tinyscope.types:Target",
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
+    "analyze_assignment": "tinyscope.engine.analyze_assignment:analyze_assignment",
     "analyze_attention": "tinyscope.engine.analyze_attention:analyze_attention",
     "analyze_fusion": "tinyscope.engine.analyze_fusion:analyze_fusion",
     "analyze_model": "tinyscope.engine.analyze_model:analyze_model",
@@ -66,6 +70,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AssignmentReport",
     "AttentionReport",
     "Detections",
     "Detector",
@@ -81,6 +86,7 @@ __all__ = [
     "SizeReport",
     "Target",
     "TinyscopeError",
+    "analyze_assignment",
     "analyze_attention",
     "analyze_fusion",
     "analyze_model",

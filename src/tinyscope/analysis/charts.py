@@ -108,6 +108,50 @@ def share_chart(shares: Mapping[str, Mapping[str, float]], *, of: str) -> str:
     return _svg(draw)
 
 
+def stacked_chart(
+    groups: Mapping[str, Mapping[str, Mapping[str, float]]],
+    colors: Mapping[str, str],
+    *,
+    y: str,
+    of: str,
+) -> str:
+    """Bars of the parts that make a whole, on top of each other, in groups side by side, as SVG.
+
+    Args:
+        groups: Shares 0 to 1 by group, bar and part.
+        colors: Of the parts, in the order in which they lie on each other.
+        y: What the shares are of.
+        of: What the parts are.
+    """
+
+    def draw(axes: "Axes") -> None:
+        places, names = [], []
+        start = 0
+        for group, bars in groups.items():
+            if not bars:
+                continue
+            at = [start + i for i in range(len(bars))]
+            below = np.zeros(len(bars))
+            for part, color in colors.items():
+                heights = np.array([100 * bar[part] for bar in bars.values()])
+                label = "_" if places else part  # a name with _ is in no legend
+                axes.bar(at, heights, 0.8, bottom=below, color=color, label=label)
+                below += heights
+            middle = (at[0] + at[-1]) / 2
+            axes.annotate(
+                group, (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", fontsize=8
+            )
+            places, names = [*places, *at], [*names, *bars]
+            start = at[-1] + 2
+        axes.set_xticks(places, names, rotation=90)
+        axes.set(ylabel=y, ylim=(0, 100))
+        axes.figure.legend(
+            loc="outside lower center", ncols=len(colors), frameon=False, fontsize=8, title=of
+        )
+
+    return _svg(draw)
+
+
 def _svg(draw: Callable[[Any], None]) -> str:
     try:
         import matplotlib as mpl

@@ -119,7 +119,7 @@ def paint(
         for frame in rows.tolist():
             draw.rectangle(frame, outline=layer.color, width=line)
     _write_texts(draw, seen, frames, picture)
-    return _with_legend(picture, layers) if legend and layers else picture
+    return with_legend(picture, layers) if legend and layers else picture
 
 
 def enlargement(boxes: Float[Tensor, "n 4"], longest: int) -> int:
@@ -201,7 +201,7 @@ def _free(place: Float64[ndarray, "4"], taken: Float64[ndarray, "n 4"], at: Imag
     return bool(apart.any(axis=1).all())
 
 
-def _with_legend(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
+def with_legend(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     """The picture above lines that say what the colors mean; as many as its width needs."""
     font = ImageFont.load_default(12)
     entries = [(f"{layer.name} {len(layer.boxes)}", layer.color) for layer in layers]

@@ -1,10 +1,12 @@
 """`tinyscope analyze`: why the numbers are what they are.
 
 `analyze model` says what a model costs, `analyze sizes` how large objects are, `analyze fusion` how
-much the levels of a pyramid should take of each other, `analyze attention` where a model looks.
+much the levels of a pyramid should take of each other, `analyze attention` where a model looks,
+`analyze assignment` which objects no prior answers for.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,6 +199,96 @@ def fusion(
         typer.echo(report.table)
         if out:
             typer.echo(f"\nrecipe -> {out}")
+
+
+class Split(StrEnum):
+    """Of a data set."""
+
+    train = "train"
+    val = "val"
+
+
+class Shown(StrEnum):
+    """What objects are seen through."""
+
+    train = "train"
+    predict = "predict"
+
+
+@app.command()
+def assignment(
+    recipes: Annotated[
+        list[str], typer.Argument(help="Names of recipes, or YAML files; compared side by side.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set, where the recipes name none.")
+    ] = None,
+    overrides: Overrides = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:KEY=VALUE",
+            help="Compare with the first recipe changed like this, such as "
+            "'rfla:model.assigner={name: hierarchical}'; several with one name make one variant.",
+        ),
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Of the data set.")] = Split.train,
+    view: Annotated[
+        Shown,
+        typer.Option(
+            help="See objects through the windows and transforms of the training, or through tiles "
+            "as prediction does."
+        ),
+    ] = Shown.train,
+    windows: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many windows or tiles; else an epoch, at most 500."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Windows that are painted.")] = 4,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures, a chart, and a CSV file of all objects."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Show how many priors would answer for each object, before any training."""
+    from tinyscope.engine.analyze_assignment import analyze_assignment
+
+    report = analyze_assignment(
+        recipes,
+        data,
+        overrides=overrides or (),
+        variants=variants_of(variant or ()),
+        split=split.value,
+        view=view.value,
+        windows=windows,
+        pictures=pictures,
+        out=out,
+    )
+    if json_file:
+        write_json(report.to_json(), json_file)
+    if str(json_file) != "-":
+        typer.echo(report.table)
+        if out:
+            typer.echo(f"\npictures, chart, objects.csv -> {out}")
+
+
+def variants_of(options: Sequence[str]) -> dict[str, list[str]]:
+    """The overrides of every variant, by its name.
+
+    Raises:
+        SettingsError: An option names no variant.
+    """
+    found: dict[str, list[str]] = {}
+    for option in options:
+        name, colon, override = option.partition(":")
+        if not (name.strip() and colon) or "=" in name:
+            raise SettingsError(
+                f"--variant {option}: must be NAME:KEY=VALUE, such as "
+                "'rfla:model.assigner={name: hierarchical}'"
+            )
+        found.setdefault(name.strip(), []).append(override.strip())
+    return found
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from tinyscope.detectors.parts import Assigner, BatchAssigner, Sampler
@@ -28,7 +28,10 @@ def match(
     those that an earlier stage gave the priors, where there is one.
     """
     assigned = assigner(priors, target.boxes[~target.ignore])
-    return _sampled(assigned, priors, target, sampler, ignore_threshold, scores)
+    assigned = spare_ignored(
+        assigned, priors, target.boxes[target.ignore], threshold=ignore_threshold
+    )
+    return sampler(assigned, target[~target.ignore], priors, scores)
 
 
 def match_batch(
@@ -40,10 +43,30 @@ def match_batch(
     ignore_threshold: float,
     chosen: Sequence[Bool[Tensor, "p"]] | None = None,
 ) -> list[Matches]:
-    """What every prior is to learn of each image of a batch, whose priors are the same.
+    """What every prior is to learn of each image of a batch: as `match`, as `assign_batch`."""
+    assigned = assign_batch(
+        priors, targets, assigner, ignore_threshold=ignore_threshold, chosen=chosen
+    )
+    return [
+        sampler(rows, target[~target.ignore], priors, None)
+        for rows, target in zip(assigned, targets, strict=True)
+    ]
 
-    As `match`; assigners that take whole batches get the batch. Where `chosen` says which priors
-    each image has, each is assigned alone, and as if there were no others.
+
+def assign_batch(
+    priors: Priors,
+    targets: Sequence[Target],
+    assigner: Assigner,
+    *,
+    ignore_threshold: float,
+    chosen: Sequence[Bool[Tensor, "p"]] | None = None,
+) -> list[Int64[Tensor, "p"]]:
+    """What every prior answers for in each image of a batch, whose priors are the same.
+
+    Rows of the target without its ignored ones, BACKGROUND or IGNORED; background priors that an
+    ignored row covers are IGNORED, as in `match`. Assigners that take whole batches get the batch.
+    Where `chosen` says which priors each image has, each is assigned alone, and as if there were
+    no others.
     """
     boxes = [target.boxes[~target.ignore] for target in targets]
     if chosen is not None:
@@ -56,7 +79,7 @@ def match_batch(
     else:
         assigned = [assigner(priors, objects) for objects in boxes]
     return [
-        _sampled(rows, priors, target, sampler, ignore_threshold, None)
+        spare_ignored(rows, priors, target.boxes[target.ignore], threshold=ignore_threshold)
         for rows, target in zip(assigned, targets, strict=True)
     ]
 
@@ -75,17 +98,3 @@ def _among(mask: Tensor, priors: Priors, objects: Tensor, assigner: Assigner) ->
     assigned = torch.full_like(priors.levels, IGNORED)
     assigned[mask] = assigner(priors[mask], objects)
     return assigned
-
-
-def _sampled(
-    assigned: Tensor,
-    priors: Priors,
-    target: Target,
-    sampler: Sampler,
-    ignore_threshold: float,
-    scores: Tensor | None,
-) -> Matches:
-    """`assigned` holds rows of the target's objects that are not ignored."""
-    regions = target.boxes[target.ignore]
-    assigned = spare_ignored(assigned, priors, regions, threshold=ignore_threshold)
-    return sampler(assigned, target[~target.ignore], priors, scores)

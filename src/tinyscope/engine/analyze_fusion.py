@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
 from tinyscope.analysis.fusion import FusionReport, best_anchors_per_level, fusion_factors
 from tinyscope.catalog import plain
-from tinyscope.data.erase import Region
-from tinyscope.data.images import ImageCache
+from tinyscope.data.blank import BlankImages
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import without_files
@@ -66,7 +64,7 @@ def analyze_fusion(
             f"model.neck: {type(neck).__name__} adds no level to another; use a recipe with fpn"
         )
     samples = open_training_set(chosen.data, annotations, chosen.train.seed)
-    samples.read = _Blank()
+    samples.read = BlankImages()
     counts, objects = _count(samples, anchors, neck.strides, side_divisor(detector))
     if not objects:
         raise DataError(
@@ -80,17 +78,6 @@ def analyze_fusion(
     if out is not None:
         _write(chosen, factors, Path(out))
     return report
-
-
-class _Blank(ImageCache):
-    """Images without content, which take no memory: only their sizes are needed."""
-
-    def __call__(
-        self, path: Path, size: Size = (0, 0), regions: tuple[Region, ...] = ()
-    ) -> UInt8[Tensor, "3 h w"]:
-        """Zeros of `size`; where none is stated, as of a tile's file, of any that is needed."""
-        height, width = (side or 2**20 for side in size)
-        return torch.zeros(1, 1, 1, dtype=torch.uint8).expand(3, height, width)
 
 
 def _count(
