@@ -360,10 +360,5 @@ def test_supervision_by_soft_maps_equals_the_reference(file):
     )
 
 
-@pytest.mark.parametrize("part", TOPIC.pending_cases())
-def test_of_a_part_to_come(part):
-    pytest.skip(f"to be built: {part}")
-
-
 def test_every_file_is_read():
     assert not TOPIC.unread()

@@ -1,7 +1,11 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from tinyscope.analysis.complexity import complexity
+from tinyscope.cli.schema import recipe_schema
 from tinyscope.detectors.build import build
 from tinyscope.detectors.cascade import CascadeStage
 from tinyscope.detectors.proposals import Proposals
@@ -176,6 +180,13 @@ PART = {
 CASCADE = {"name": "cascade", "stages": [PART, PART]}
 
 
+def model(roi: dict[str, Any]) -> dict[str, Any]:
+    rpn = {**PART, "name": "proposals", "head": {"name": "rpn"}, "priors": {"name": "anchors"}}
+    backbone = {"name": "resnet", "depth": 18, "width": 8}
+    neck = {"name": "fpn", "channels": 8}
+    return {"name": "two_stage", "backbone": backbone, "neck": neck, "rpn": rpn, "roi": roi}
+
+
 def test_stages_are_checked_where_they_stand():
     checked = check_part(CASCADE, "model.roi", "roi")
     assert [s["sampler"]["count"] for s in checked["stages"]] == [256, 256]
@@ -190,9 +201,28 @@ def test_stages_are_checked_where_they_stand():
         check_part({**CASCADE, "stages": [CASCADE]}, "model.roi", "roi")
 
 
+def test_the_schema_shows_what_stands_in_a_list_of_stages():
+    definitions = recipe_schema()["$defs"]
+    cascade = definitions["part_roi"]["oneOf"][1]
+    assert cascade["properties"]["stages"] == {
+        "type": "array",
+        "items": {"$ref": "#/$defs/part_stages"},
+    }
+    assert "stages" in cascade["required"]
+    (boxes,) = definitions["part_stages"]["oneOf"]
+    assert boxes["properties"]["coder"] == {"$ref": "#/$defs/part_coder"}
+
+
+def test_every_stage_is_counted():
+    with torch.device("meta"):
+        once, twice = (
+            complexity(build(model(roi), 1), (64, 64), rois=10).together("roi")
+            for roi in (PART, CASCADE)
+        )
+    assert twice.published == 2 * once.published > 0
+    assert twice.parameters == 2 * once.parameters
+
+
 def test_a_cascade_without_stages_is_refused_with_its_place():
-    rpn = {**PART, "name": "proposals", "head": {"name": "rpn"}, "priors": {"name": "anchors"}}
-    backbone = {"name": "resnet", "depth": 18, "width": 8}
-    model = {"name": "two_stage", "backbone": backbone, "neck": {"name": "fpn"}, "rpn": rpn}
     with pytest.raises(SettingsError, match=r"model\.roi: stages is empty"):
-        build({**model, "roi": {**CASCADE, "stages": []}}, 1)
+        build(model({**CASCADE, "stages": []}), 1)

@@ -1,5 +1,6 @@
 """Checkpoints of other frameworks become ours, or are refused with what does not fit."""
 
+import json
 import re
 
 import pytest
@@ -373,6 +374,25 @@ def test_boxes_of_all_classes_are_told_from_those_of_each(theirs, ours, classes,
     file = write(tmp_path, published(detector(overrides=theirs, classes=classes)))
     with pytest.raises(CheckpointError, match=message):
         run(file, tmp_path, overrides=ours)
+
+
+def cascade(**head):
+    model = load_recipe("quick/faster_rcnn", SMALL).model
+    stage = model["roi"] | {"head": {"name": "two_fc", "width": 16, **head}}
+    return [*SMALL[:3], f"model.roi={json.dumps({'name': 'cascade', 'stages': [stage, stage]})}"]
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "message"),
+    [
+        ({"per_class": False}, 2, "set model.roi.stages.0.head.per_class=false"),
+        ({}, 3, "trained for 3 classes, and 2 are named"),
+    ],
+)
+def test_a_misfit_of_a_cascade_is_told_by_its_stages(head, classes, message, tmp_path):
+    file = write(tmp_path, published(detector(overrides=cascade(**head), classes=classes)))
+    with pytest.raises(CheckpointError, match=message):
+        run(file, tmp_path, overrides=cascade())
 
 
 def test_two_anchors_of_one_class_are_no_background(tmp_path):

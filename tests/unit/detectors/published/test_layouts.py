@@ -40,6 +40,11 @@ MODELS = {
         {"name": "points"},
     ),
     "fcos without norm": dense({"name": "fcos", "norm": "none"}, fpn(), {"name": "points"}),
+    "fovea": dense({"name": "fovea"}, {"name": "sspnet", "channels": 8}, {"name": "points"}),
+}
+MODELS["cascade"] = {
+    **MODELS["faster"],
+    "roi": {"name": "cascade", "stages": [MODELS["faster"]["roi"]] * 2},
 }
 
 
@@ -91,6 +96,15 @@ def test_what_is_written_in_the_layout_of_mmdet_is_read_again(name, prefix):
         ("retina", "head.classification.weight", "bbox_head.retina_cls.weight"),
         ("fcos", "head.classification_tower.norms.1.0.bias", "bbox_head.cls_convs.1.gn.bias"),
         ("fcos", "head.quality.weight", "bbox_head.conv_centerness.weight"),
+        ("fovea", "head.classification.bias", "bbox_head.conv_cls.bias"),
+        ("fovea", "head.box_tower.convolutions.0.weight", "bbox_head.reg_convs.0.conv.weight"),
+        ("fovea", "neck.lateral.2.weight", "neck.lateral_convs.2.conv.weight"),
+        ("fovea", "neck.context.join.bias", "neck.CAM.dila_conv.0.bias"),
+        ("fovea", "neck.context.views.wide.1.weight", "neck.CAM.dila_conv.1.aspp.2.weight"),
+        ("fovea", "neck.context.norm.running_var", "neck.CAM.dila_conv.3.running_var"),
+        ("fovea", "neck.context.attend.3.weight", "neck.CAM.att_conv.3.weight"),
+        ("cascade", "roi.stages.1.head.box.bias", "roi_head.bbox_head.1.fc_reg.bias"),
+        ("cascade", "roi.stages.0.head.first.weight", "roi_head.bbox_head.0.shared_fcs.0.weight"),
     ],
 )
 def test_tensors_have_the_names_of_mmdet(name, ours, theirs):
@@ -160,3 +174,5 @@ def test_a_part_without_published_names_is_refused():
         LAYOUTS["mmdet"].keys(model)
     with pytest.raises(CheckpointError, match=r"^neck: torchvision has no Conv2d"):
         LAYOUTS["torchvision"].keys(model)
+    with pytest.raises(CheckpointError, match=r"^roi.head: .* not those with a CascadeStage"):
+        LAYOUTS["torchvision"].keys(detector("cascade"))
