@@ -213,6 +213,7 @@ class TrainSettings(Settings):
     schedule: Literal["constant", "multistep", "cosine", "restart"] = "multistep"
     milestones: tuple[PositiveFloat, ...] = (0.67, 0.92)
     gamma: PositiveFloat = 0.1  # factor at each milestone
+    warmup: Literal["linear", "constant"] = "linear"  # how the rate behaves over warmup_steps
     warmup_steps: NonNegativeInt = 500
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.001  # of the rate, at step 0
     clip_norm: PositiveFloat | None = None

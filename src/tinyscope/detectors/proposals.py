@@ -62,6 +62,8 @@ class ProposalStage(nn.Module):
             second suppression at test time; none by default. TOV_mmdetection has one (of 0.7)
             where it tests in tiles.
         min_side: Proposals with a shorter side are dropped, pixels.
+        keep_empty: Those of which nothing is left in the image are proposals, too, unless
+            `min_side` drops them. Those of mmdetection up to 2.13 are.
         ignore_threshold: Background priors of which an ignored region covers more than this
             take no part in the loss.
         overhang: Priors that reach farther out of the unpadded image than this take no part in
@@ -91,13 +93,15 @@ class ProposalStage(nn.Module):
         nms: Share = 0.7,
         test_nms_across: Share | None = None,
         min_side: NonNegativeFloat = 0.0,
+        keep_empty: bool = False,
         ignore_threshold: Share = 0.5,
         overhang: NonNegativeFloat | None = None,
         own_padding: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         self.head, self.priors, self.assigner, self.sampler = head, priors, assigner, sampler
-        self.coder, self.nms, self.min_side = coder, nms, min_side
+        self.coder, self.nms = coder, nms
+        self.min_side, self.keep_empty = min_side, keep_empty
         self.train_limits = ProposalLimits(train_before, train_after)
         self.test_limits = ProposalLimits(test_before, test_after, test_nms_across)
         self.ignore_threshold = ignore_threshold
@@ -150,8 +154,10 @@ class ProposalStage(nn.Module):
         )
         boxes = clip_boxes(self.coder.decode(priors[best], deltas[best]), size)
         sides = boxes[:, 2:] - boxes[:, :2]
-        large = ((sides > 0) & (sides >= self.min_side)).all(dim=1)
-        boxes, best = boxes[large], best[large]
+        large = sides >= self.min_side
+        if not self.keep_empty:
+            large &= sides > 0
+        boxes, best = boxes[large.all(dim=1)], best[large.all(dim=1)]
         scores = logits[best].sigmoid()
         kept = nms_per_class(boxes, scores, priors.levels[best], self.nms, limits.after)
         found = Proposals(boxes[kept], scores[kept])

@@ -289,6 +289,7 @@ def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
         settings.gamma,
         settings.warmup_steps,
         settings.warmup_ratio,
+        warmup=settings.warmup,
     )
 
 

@@ -8,11 +8,12 @@ from typing import Literal
 from tinyscope.errors import SettingsError
 
 Shape = Literal["constant", "multistep", "cosine", "restart"]
+Warmup = Literal["linear", "constant"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Step (from 0) to a factor of the learning rate: a shape times a linear warm-up.
+    """Step (from 0) to a factor of the learning rate: a shape times a warm-up.
 
     Args:
         shape: `constant`; `multistep` multiplies by `gamma` at each milestone; `cosine` falls
@@ -23,6 +24,8 @@ class Schedule:
         gamma: Factor per milestone.
         warmup_steps: Over so many steps the factor grows from `warmup_ratio` times its value.
         floor: Factor that `cosine` and `restart` end at.
+        warmup: `linear` grows step by step; `constant` stays at `warmup_ratio` times its value for
+            all of `warmup_steps`, as mmdetection's FCOS.
 
     Raises:
         SettingsError: Milestones do not increase or lie outside of the run, or the warm-up would
@@ -36,6 +39,7 @@ class Schedule:
     warmup_steps: int = 0
     warmup_ratio: float = 0.001
     floor: float = 0.0
+    warmup: Warmup = "linear"
 
     def __post_init__(self) -> None:
         if self.warmup_steps and self.warmup_steps >= self.steps:
@@ -55,7 +59,8 @@ class Schedule:
     def __call__(self, step: int) -> float:
         factor = self._shape(step)
         if step < self.warmup_steps:
-            factor *= warmup(step, self.warmup_steps, self.warmup_ratio)
+            grown = step if self.warmup == "linear" else 0
+            factor *= warmup(grown, self.warmup_steps, self.warmup_ratio)
         return factor
 
     def _shape(self, step: int) -> float:

@@ -51,6 +51,11 @@ def test_a_run_of_one_step_has_a_schedule():
     assert [Schedule(shape, 1, (0.67, 0.92))(0) for shape in SHAPES] == [1, 1, 1, 1]
 
 
+def test_a_constant_warm_up_stays_low_until_it_is_over():
+    schedule = Schedule("constant", 60, warmup_steps=10, warmup_ratio=0.25, warmup="constant")
+    assert [schedule(step) for step in (0, 9, 10, 59)] == [0.25, 0.25, 1, 1]
+
+
 @pytest.mark.parametrize("warmup_steps", [60, 500])
 def test_a_warm_up_ends_within_the_run(warmup_steps):
     with pytest.raises(SettingsError, match=r"train\.warmup_steps: .* less than the 60 .* to 6 or"):

@@ -20,6 +20,12 @@ def positives(matches: Sequence[Matches]) -> tuple[Tensor, Tensor, Tensor, Tenso
     )
 
 
+def count_of(rows: Sequence[Tensor], floor: int) -> Tensor:
+    """How many rows there are of all images (), of each image at least `floor`."""
+    device = rows[0].device if rows else None
+    return torch.tensor(sum(max(len(of_image), floor) for of_image in rows), device=device)
+
+
 def focal_classification(
     logits: Tensor, matches: Sequence[Matches], *, alpha: float, gamma: float
 ) -> Tensor:

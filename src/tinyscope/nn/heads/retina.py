@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from tinyscope.catalog import Probability, Share
-from tinyscope.nn.heads.classify import focal_classification, positives
+from tinyscope.nn.heads.classify import count_of, focal_classification, positives
 from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
 from tinyscope.ops.distributed import shared_count
 from tinyscope.ops.losses import BoxLoss, box_iou_loss, delta_loss
@@ -30,6 +29,8 @@ class RetinaHead(nn.Module):
         box_loss: On deltas (l1, smooth_l1) or on decoded boxes (giou, diou).
         beta: Of smooth_l1.
         box_weight: Of the box loss.
+        count_floor: Positives of an image count as at least so many when losses are divided by
+            their number. mmdetection takes 1.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class RetinaHead(nn.Module):
         box_loss: BoxLoss = "l1",
         beta: PositiveFloat = 1 / 9,
         box_weight: NonNegativeFloat = 1.0,
+        count_floor: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
         self.box_loss, self.beta, self.classes = box_loss, beta, classes
+        self.count_floor = count_floor
         self.classification_tower = Tower(channels, depth, norm, len(strides))
         self.box_tower = Tower(channels, depth, norm, len(strides))
         self.classification = init_convolution(
@@ -70,7 +73,7 @@ class RetinaHead(nn.Module):
     ) -> dict[str, Tensor]:
         """Named losses (), normalized by the positives of all processes."""
         image, prior, _, boxes = positives(matches)
-        count = shared_count(torch.tensor(len(prior), device=boxes.device))
+        count = shared_count(count_of([m.positive for m in matches], self.count_floor))
         classification = focal_classification(
             outputs.logits, matches, alpha=self.alpha, gamma=self.gamma
         )

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinyscope.nn.heads.classify import positives
+from tinyscope.nn.heads.classify import count_of, positives
 from tinyscope.nn.heads.retina import prior_box_loss
 from tinyscope.nn.heads.tower import init_convolution, rows
 from tinyscope.ops.distributed import shared_count
@@ -23,6 +23,8 @@ class RpnHead(nn.Module):
         priors_per_cell: Anchors per cell; supplied by the priors.
         box_loss: On deltas (l1, smooth_l1) or on decoded boxes (giou, diou).
         beta: Of smooth_l1.
+        count_floor: Positives of an image, and its background priors, count as at least so many
+            when losses are divided by their number. mmdetection takes 1.
     """
 
     def __init__(
@@ -32,9 +34,10 @@ class RpnHead(nn.Module):
         *,
         box_loss: BoxLoss = "l1",
         beta: PositiveFloat = 1 / 9,
+        count_floor: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.box_loss, self.beta = box_loss, beta
+        self.box_loss, self.beta, self.count_floor = box_loss, beta, count_floor
         self.shared = init_convolution(nn.Conv2d(channels, channels, 3, padding=1))
         self.objectness = init_convolution(nn.Conv2d(channels, priors_per_cell, 1))
         self.box = init_convolution(nn.Conv2d(channels, priors_per_cell * 4, 1))
@@ -61,7 +64,8 @@ class RpnHead(nn.Module):
             [outputs.logits[image, prior, 0], outputs.logits[background_image, background, 0]]
         )
         targets = (torch.arange(len(logits), device=logits.device) < len(prior)).float()
-        count = shared_count(torch.tensor(len(logits), device=logits.device))
+        sampled = [rows for m in matches for rows in (m.positive, m.negative)]
+        count = shared_count(count_of(sampled, self.count_floor))
         objectness = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
         box = prior_box_loss(
             outputs.deltas[image, prior], priors[prior], boxes, coder, self.box_loss, self.beta
