@@ -11,6 +11,13 @@ from rfla_detectors import (
     case_of,
     cases,
 )
+from rfla_hosts import (
+    assert_fcos_equals,
+    assert_maps_host,
+    assert_proposals_equal,
+    assert_retina_equals,
+    assert_whole_detector_equals,
+)
 from rfla_matching import (
     assert_assignments_equal,
     assert_carried_fields_equal,
@@ -20,14 +27,7 @@ from rfla_matching import (
     assert_similarities_equal,
 )
 
-TOPIC = Topic(
-    "rfla",
-    pending={
-        "retina.*": "its hosts",
-        "e2e*": "its hosts",
-        "manifest_[!d]*": "its detectors",
-    },
-)
+TOPIC = Topic("rfla")
 
 RUNS = [
     (file, case, run)
@@ -96,6 +96,36 @@ def test_targets_of_points_equal_the_reference(file):
     case = TOPIC.json(file.replace(".safetensors", ".json"))
     assert_point_targets_equal(TOPIC.tensors(file), case)
     assert_carried_fields_equal(TOPIC.tensors(file), case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("rpn*.safetensors"))
+def test_losses_and_proposals_of_the_first_stage_equal_the_reference(file):
+    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    assert_proposals_equal(TOPIC.tensors(file), case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("retina*.safetensors"))
+def test_losses_and_detections_of_retinanet_equal_the_reference(file):
+    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    assert_retina_equals(TOPIC.tensors(file), case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("fcos*.safetensors"))
+def test_losses_and_detections_of_fcos_equal_the_reference(file):
+    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    assert_fcos_equals(TOPIC.tensors(file), case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("e2e_*.safetensors"))
+def test_whole_detectors_equal_the_reference(file):
+    kind = file.removeprefix("e2e_").removesuffix(".safetensors")
+    if said := TOPIC.json("e2e.json"):
+        assert_whole_detector_equals(kind, TOPIC.tensors(file), said[kind])
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("manifest_*.json"))
+def test_names_and_shapes_of_hosts_have_their_place(file):
+    assert_maps_host(TOPIC.json(file))
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())
