@@ -14,17 +14,17 @@ from tinyscope.analysis.pictures import (
     OF_CLASSES,
     Color,
     Layer,
-    enlargement,
     paint,
     with_legend,
 )
-from tinyscope.types import Target
+from tinyscope.ops.boxes import box_areas, clip_boxes
+from tinyscope.types import Size, Target
 
 OBJECT: Color = (255, 255, 255)
-SHOWN = 192
+SHOWN = 160
 """Longest side of what a panel shows of a window, pixels."""
-LONGEST = 960
-"""Pixels that a panel's longer side may have."""
+WIDE = 640
+"""Pixels that a panel's longer side is enlarged to, about."""
 DOT = 2
 """Pixels from the middle of a prior's dot to its border."""
 _LINE, _MARGIN = 18, 4
@@ -61,10 +61,10 @@ class Panel:
 def assignment_picture(
     image: UInt8[Tensor, "3 h w"], panels: Sequence[Panel], title: str
 ) -> Image.Image:
-    """Panels side by side below their titles; of a large window the surroundings of one object.
+    """Panels side by side below their titles; of a large window the part with most objects.
 
     Dots are centers of positive priors in the color of their level, with a line to their object;
-    objects without any prior are red. The object is one without a prior, where there is one.
+    objects without any prior are red, and shown rather than any number of others.
 
     Args:
         image: The window.
@@ -88,13 +88,16 @@ def assignment_picture(
     return whole
 
 
-def _shown(panels: Sequence[Panel], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _shown(panels: Sequence[Panel], size: Size) -> tuple[int, int, int, int]:
     """What the panels show, x1 y1 x2 y2."""
-    boxes = panels[0].target.boxes[~panels[0].target.ignore]
-    poor = torch.stack([panel.poor for panel in panels]).any(dim=0)
+    target = panels[0].target
+    boxes = target.boxes[~target.ignore]
     center = torch.tensor(size[::-1]) / 2
     if len(boxes):
-        center = (boxes[:, :2] + boxes[:, 2:])[poor.int().argmax()] / 2
+        poor = torch.stack([panel.poor for panel in panels]).any(dim=0)
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        near = ((centers - centers[:, None]).abs() < SHOWN / 2).all(dim=2)  # (n, n)
+        center = centers[(near * (1 + len(boxes) * poor)).sum(dim=1).argmax()]
     ends = []
     for middle, length in zip(center.tolist(), size[::-1], strict=True):
         start = max(0, min(round(middle - SHOWN / 2), length - SHOWN))
@@ -104,31 +107,30 @@ def _shown(panels: Sequence[Panel], size: tuple[int, int]) -> tuple[int, int, in
 
 
 def _painted(image: Tensor, panel: Panel, corner: Tensor) -> Image.Image:
-    target = panel.target
+    """A part of a window, enlarged; its upper left corner is x y of the window."""
+    target, size = panel.target, (int(image.shape[-2]), int(image.shape[-1]))
     boxes = target.boxes - corner.repeat(2)
     objects = boxes[~target.ignore]
+    named = {"ignored": boxes[target.ignore], "with priors": objects[~panel.poor]}
+    named["without"] = objects[panel.poor]
     layers = [
-        Layer("ignored", boxes[target.ignore], IGNORED),
-        Layer("with priors", objects[~panel.poor], OBJECT),
-        Layer("without", objects[panel.poor], MISSED),
+        Layer(name, rows[box_areas(clip_boxes(rows, size)) > 0], color)
+        for (name, rows), color in zip(named.items(), (IGNORED, OBJECT, MISSED), strict=True)
     ]
-    longest = max(image.shape[-2:])
-    factor = min(max(2, enlargement(objects, longest)), max(1, LONGEST // longest))
+    factor = max(1, WIDE // max(size))
     picture = paint(image, layers, enlarge=factor, legend=False)
     draw = ImageDraw.Draw(picture)
-    points = ((panel.centers - corner) * factor).tolist()
-    ends = ((objects[:, :2] + objects[:, 2:])[panel.owners] / 2 * factor).tolist()
+    points = (panel.centers - corner) * factor
+    ends = (objects[:, :2] + objects[:, 2:])[panel.owners] / 2 * factor
     colors = [OF_CLASSES[level % len(OF_CLASSES)] for level in panel.levels.tolist()]
-    for (x, y), (x2, y2), color in zip(points, ends, colors, strict=True):
-        draw.line([x, y, x2, y2], fill=color)
-    for (x, y), color in zip(points, colors, strict=True):
+    for line, color in zip(torch.cat([points, ends], dim=1).tolist(), colors, strict=True):
+        draw.line(line, fill=color)
+    for (x, y), color in zip(points.tolist(), colors, strict=True):
         draw.rectangle([x - DOT, y - DOT, x + DOT, y + DOT], fill=color, outline=(0, 0, 0))
+    inside = ((points >= 0) & (points < torch.tensor(picture.size))).all(dim=1)
+    counts = torch.bincount(panel.levels[inside], minlength=len(panel.strides)).tolist()
     levels = [
-        Layer(
-            f"stride {stride}:",
-            torch.zeros(int((panel.levels == i).sum()), 4),
-            OF_CLASSES[i % len(OF_CLASSES)],
-        )
-        for i, stride in enumerate(panel.strides)
+        Layer(f"stride {stride}:", torch.zeros(count, 4), OF_CLASSES[i % len(OF_CLASSES)])
+        for i, (stride, count) in enumerate(zip(panel.strides, counts, strict=True))
     ]
     return with_legend(picture, [*layers, *levels])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tinyscope.analysis.assignment import COUNTS, MEASURES, OUTCOMES, SIZES, Tally
@@ -68,9 +69,7 @@ class Audit:
                 for size, count in tally.counts.items()
             },
             "positives_per_level": list(tally.per_level),
-            "positives_per_size_and_level": dict(
-                zip(SIZES, tally.positives.tolist(), strict=True)
-            ),
+            "positives_per_size_and_level": dict(zip(SIZES, tally.positives.tolist(), strict=True)),
             "prior_outcomes": dict(zip(OUTCOMES, tally.priors.tolist(), strict=True)),
             "lost": {reason: counts.tolist() for reason, counts in self.lost.counts.items()},
         }
@@ -122,13 +121,10 @@ class AssignmentReport:
         else:
             rows += self._block("objects", lambda t, size: str(t.counts[size]))
         for count, title in _ROWS.items():
-            rows += self._block(title, lambda t, size, count=count: _percent(t.shares[size], count))
+            rows += self._block(title, partial(_share, count))
         rows += self._block("priors per object", lambda t, size: _number(t.priors_per_object[size]))
         for measure in MEASURES:
-            rows += self._block(
-                f"{measure} of those with priors",
-                lambda t, size, measure=measure: _number((t.likeness[size] or {}).get(measure)),
-            )
+            rows += self._block(f"{measure} of those with priors", partial(_likeness, measure))
         return aligned(rows)
 
     def _block(self, title: str, text: Callable[[Tally, str], str]) -> list[list[str]]:
@@ -167,8 +163,13 @@ class AssignmentReport:
         return "\n".join(lines)
 
 
-def _percent(shares: Mapping[str, float] | None, count: str) -> str:
+def _share(count: str, tally: Tally, size: str) -> str:
+    shares = tally.shares[size]
     return "-" if shares is None else f"{100 * shares[count]:.1f}"
+
+
+def _likeness(measure: str, tally: Tally, size: str) -> str:
+    return _number((tally.likeness[size] or {}).get(measure))
 
 
 def _number(value: float | None) -> str:

@@ -1,8 +1,8 @@
 """What a detector is shown of a data set, as batches of targets: no pixel is needed for them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -39,6 +39,7 @@ class View:
     frame: Frame = (0, 0, 0, 0)
 
 
+@runtime_checkable
 class Views(Protocol):
     """Batches of views, and on request the pixels of one."""
 
@@ -93,13 +94,13 @@ class TrainingViews:
 class PredictionViews:
     """Tiles of images as prediction cuts them: scaled, in a grid, and at every zoom.
 
-    Images come in an order drawn from the seed, so that the first tiles stand for the whole.
+    They come in an order drawn from the seed, so that the first ones stand for the whole.
 
     Args:
         annotations: The data set.
         settings: How images are looked through.
         rule: What becomes of objects that tiles cut.
-        seed: Of the order of the images.
+        seed: Of the order.
         count: Tiles; None means all, but no more than `limit`.
         limit: See `count`.
     """
@@ -114,8 +115,9 @@ class PredictionViews:
         limit: int,
     ) -> None:
         self.annotations, self.settings, self.rule = with_sizes(annotations), settings, rule
-        self.order = stream(seed, Purpose.ORDER, 0).permutation(len(annotations)).tolist()
-        self.total = self._tiles() * len(settings.zooms)
+        self._firsts = np.concatenate([[0], np.cumsum(self._counts())])
+        self.total = int(self._firsts[-1])
+        self._order = stream(seed, Purpose.ORDER, 0).permutation(self.total)
         self.count = min(self.total, limit if count is None else count)
         self._read = ImageCache()
 
@@ -126,25 +128,25 @@ class PredictionViews:
 
     def __iter__(self) -> Iterator[list[View]]:
         # One by one: no rule looks at how prediction puts tiles together.
-        for number, view in zip(range(self.count), self._views(), strict=False):
-            yield [replace(view, number=number)]
+        for number in range(self.count):
+            yield [self._view(number, int(self._order[number]))]
 
-    def _views(self) -> Iterator[View]:
-        least = self.rule.min_side
-        for image in self.order:
-            target, dropped = target_of(self.annotations, image)
-            size, seen = self._sizes(image)
-            target, shrunk = resized_target(target, size, seen, least)
-            dropped, file = dropped + shrunk, str(self.annotations.path(image))
-            for x1, y1, x2, y2 in self._grid(seen).tolist():
-                part, cut = self.rule(target, (x1, y1, x2, y2))
-                dropped, tile = dropped + cut, (y2 - y1, x2 - x1)
-                for zoom in self.settings.zooms:
-                    shown = scaled_size(tile, zoom)
-                    there, shrunk = resized_target(part, tile, shown, least)
-                    lost = dropped + shrunk
-                    yield View(0, there, shown, file, lost, image, (x1, y1, x2, y2))
-                    dropped = Dropped()  # what the whole image lost counts once
+    def _view(self, number: int, place: int) -> View:
+        """View `number`, at a place among those of all images in their order."""
+        image = int(np.searchsorted(self._firsts, place, side="right")) - 1
+        row, zoom = divmod(place - int(self._firsts[image]), len(self.settings.zooms))
+        target, dropped = target_of(self.annotations, image)
+        size, seen = self._sizes(image)
+        target, shrunk = resized_target(target, size, seen, self.rule.min_side)
+        x1, y1, x2, y2 = self._grid(seen)[row].tolist()
+        part, cut = self.rule(target, (x1, y1, x2, y2))
+        tile = (y2 - y1, x2 - x1)
+        shown = scaled_size(tile, self.settings.zooms[zoom])
+        there, smaller = resized_target(part, tile, shown, self.rule.min_side)
+        # What a whole image loses counts with one of its tiles.
+        lost = cut + smaller if row or zoom else dropped + shrunk + cut + smaller
+        file = str(self.annotations.path(image))
+        return View(number, there, shown, file, lost, image, (x1, y1, x2, y2))
 
     def show(self, view: View) -> UInt8[Tensor, "3 h w"]:
         """Its pixels.
@@ -174,12 +176,10 @@ class PredictionViews:
             return grid_windows(size, size, 0)
         return grid_windows(size, tile, self.settings.overlap, self.settings.tiling)
 
-    def _tiles(self) -> int:
-        """Of all images."""
-        _, first, counts = np.unique(
-            self.annotations.sizes, axis=0, return_index=True, return_counts=True
+    def _counts(self) -> NDArray[np.int64]:
+        """Views of every image."""
+        _, first, same = np.unique(
+            self.annotations.sizes, axis=0, return_index=True, return_inverse=True
         )
-        return sum(
-            count * len(self._grid(self._sizes(image)[1]))
-            for image, count in zip(first.tolist(), counts.tolist(), strict=True)
-        )
+        tiles = [len(self._grid(self._sizes(image)[1])) for image in first.tolist()]
+        return np.array(tiles, dtype=np.int64)[same.ravel()] * len(self.settings.zooms)

@@ -59,7 +59,7 @@ def analyze_assignment(
         view: What objects are seen through: the windows and transforms of the training, by the
             recipe's seed and in its batches; or images or tiles as prediction shows them.
         windows: How many windows or tiles; None means an epoch or all images, at most 500.
-        pictures: How many windows with objects are painted.
+        pictures: How many windows with objects are painted, of each set of windows that is seen.
         out: Folder for the pictures, a chart, and objects.csv with a line for each object.
 
     Raises:
@@ -73,7 +73,7 @@ def analyze_assignment(
         raise SettingsError(f"pictures {pictures}: must be 0 or more")
     ways = _ways(recipe, overrides, variants or {})
     folder = None if out is None else _made(Path(out))
-    writer = _Pictures(folder, pictures)
+    writer = _Pictures(folder)
     place = None if data is None else Path(data)
     with ExitStack() as stack:
         lines = None
@@ -82,6 +82,7 @@ def analyze_assignment(
             lines.writerow(_COLUMNS)
         for members in _alike(ways, view):
             views, names = _views(members[0].recipe, place, split, view, windows)
+            writer.left = pictures
             _look(members, views, names, lines, writer)
     title = "data of the recipe" if data is None else str(data)
     report = AssignmentReport(title, split, tuple(way.audit() for way in ways), writer.written)
@@ -130,7 +131,9 @@ def _ways(
     recipes = [recipe] if isinstance(recipe, AnyOf) else list(recipe)
     if not recipes:
         raise SettingsError("recipe: none is given; name one, such as quick/small")
-    named = [("model" if isinstance(one, AnyRecipe) else str(one), one, ()) for one in recipes]
+    named: list[tuple[str, AnyOf, Sequence[str]]] = [
+        ("model" if isinstance(one, AnyRecipe) else str(one), one, ()) for one in recipes
+    ]
     named += [(name, recipes[0], changes) for name, changes in variants.items()]
     names = [name for name, _, _ in named]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -256,7 +259,7 @@ class _Pictures:
     """Paints the first windows that hold objects."""
 
     folder: Path | None
-    left: int
+    left: int = 0
     written: tuple[str, ...] = ()
 
     @property

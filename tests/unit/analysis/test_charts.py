@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tinyscope.analysis.charts import share_chart
+from tinyscope.analysis.charts import share_chart, stacked_chart
 
 
 def test_the_legend_of_shares_stands_outside_the_axes():
@@ -14,3 +14,14 @@ def test_the_legend_of_shares_stands_outside_the_axes():
     (legend,) = [name for name in groups if name.startswith("legend")]
     assert "mine" in "".join(groups[legend].itertext())
     assert not any(inner.get("id") == legend for inner in groups["axes_1"].iter())
+
+
+def test_stacked_bars_name_every_part_once_and_every_group():
+    pytest.importorskip("matplotlib")
+    bars = {"small": {"none": 0.25, "some": 0.75}, "large": {"none": 0.0, "some": 1.0}}
+    groups = {"nothing": {}, "first": bars, "second": bars}
+    drawn = stacked_chart(groups, {"none": "#ff0000", "some": "#00ff00"}, y="objects", of="priors")
+    texts = [text for node in ET.fromstring(drawn).iter() if (text := (node.text or "").strip())]
+    assert [texts.count(name) for name in ("none", "some", "first", "second")] == [1, 1, 1, 1]
+    assert texts.count("small") == 2
+    assert "nothing" not in texts
