@@ -7,7 +7,7 @@ import torch
 from pydantic import PositiveFloat
 
 from tinyscope.errors import SettingsError
-from tinyscope.matching.priors import grid
+from tinyscope.matching.priors import equal_area, grid
 from tinyscope.types import Priors, Size
 
 PUBLISHED = {4: 35.0, 8: 91.0, 16: 267.0, 32: 427.0, 64: 555.0, 128: 811.0}
@@ -54,10 +54,8 @@ class ReceptiveFields:
         self.per_cell = len(ratios)
         self.fields = _fields(self.strides, fields, receptive_fields)
         self._cells = tuple(
-            tuple(
-                (fraction * field / ratio**0.5, fraction * field * ratio**0.5) for ratio in ratios
-            )
-            for field in self.fields
+            tuple(equal_area(fraction * field, ratio, stride) for ratio in ratios)
+            for stride, field in zip(self.strides, self.fields, strict=True)
         )
 
     def __call__(self, sizes: Sequence[Size], device: torch.device) -> Priors:

@@ -54,7 +54,7 @@ class Anchors:
             raise ValueError(f"every level needs the same number of sides, got {sorted(counts)}")
         self.strides, self.offset = tuple(strides), offset
         self.per_cell = len(ratios) * len(sides[0])
-        shape = _whole_shape if whole_shapes else _shape
+        shape = _whole_shape if whole_shapes else equal_area
         self._cells = tuple(
             tuple(shape(side, ratio, stride) for ratio in ratios for side in level)
             for stride, level in zip(strides, sides, strict=True)
@@ -92,7 +92,7 @@ class Points:
         return grid(tuple(sizes), self.strides, self._cells, self.offset, device)
 
 
-def _shape(side: float, ratio: float, _: int) -> tuple[float, float]:
+def equal_area(side: float, ratio: float, _: int) -> tuple[float, float]:
     """Width and height of the area `side`**2."""
     # Rounded as published detectors round: two anchors at equal distance from an object share its
     # highest IoU, or one alone has it, by the last bit of their sides.

@@ -77,7 +77,7 @@ def paired_similarity(
     """How alike the boxes and the others at the same place are; shapes broadcast."""
     if kind == "iou" or kind == "giou":
         return _overlap(boxes.float(), others.float(), generalized=kind == "giou")
-    return _SIMILARITIES[kind](paired_distance(boxes, others, kind))
+    return SIMILARITIES[kind](paired_distance(boxes, others, kind))
 
 
 def paired_distance(
@@ -86,7 +86,7 @@ def paired_distance(
     """The distance that a similarity is made of, at least 0 but for rounding."""
     if kind == "iou" or kind == "giou":
         return 1 - paired_similarity(boxes, others, kind)
-    return _DISTANCES[kind](Gaussians.of(boxes), Gaussians.of(others))
+    return DISTANCES[kind](Gaussians.of(boxes), Gaussians.of(others))
 
 
 def _kullback_leibler(box: Gaussians, prior: Gaussians) -> Tensor:
@@ -141,7 +141,7 @@ def _overlap(boxes: Tensor, others: Tensor, *, generalized: bool) -> Tensor:
     return shared / union - (hull - union) / hull
 
 
-_DISTANCES: Mapping[Kind, Callable[[Gaussians, Gaussians], Tensor]] = {
+DISTANCES: Mapping[Kind, Callable[[Gaussians, Gaussians], Tensor]] = {
     "kullback_leibler": _kullback_leibler,
     "kullback_leibler_10": _kullback_leibler,
     "kullback_leibler_exp": _kullback_leibler,
@@ -149,7 +149,8 @@ _DISTANCES: Mapping[Kind, Callable[[Gaussians, Gaussians], Tensor]] = {
     "jensen_shannon": _jensen_shannon,
     "center": _center,
 }
-_SIMILARITIES: Mapping[Kind, Callable[[Tensor], Tensor]] = {
+"""The distance of a box's Gaussian and a prior's, for the kinds that have one."""
+SIMILARITIES: Mapping[Kind, Callable[[Tensor], Tensor]] = {
     "kullback_leibler": lambda d: 1 / (1 + d),
     "kullback_leibler_10": lambda d: 1 / (10 + d),
     "kullback_leibler_exp": lambda d: torch.exp(-d / 10),
@@ -158,3 +159,4 @@ _SIMILARITIES: Mapping[Kind, Callable[[Tensor], Tensor]] = {
     "jensen_shannon": lambda d: 1 / (1 + 2 * d.clamp(min=1e-12).sqrt()),
     "center": lambda d: 1 / (1 + d),
 }
+"""The similarity that a distance stands for, for the same kinds."""

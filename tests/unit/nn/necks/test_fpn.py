@@ -4,7 +4,10 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.backbones.resnet import ResNet
+from tinyscope.nn.blocks import Kernel
 from tinyscope.nn.necks import NECKS
+from tinyscope.ops.receptive_field import receptive_field
 
 CHANNELS, STRIDES = (5, 6, 7, 8), (4, 8, 16, 32)
 SIZES = ((19, 23), (10, 12), (5, 6), (3, 3))
@@ -155,3 +158,26 @@ def test_factors_of_1_change_nothing():
 def test_factors_that_cannot_be_are_named(options, words):
     with pytest.raises(SettingsError, match=words):
         build(**options)
+
+
+@pytest.mark.parametrize(
+    ("extra", "added"),
+    [("subsample", (491, 491)), ("conv_input", (491, 619)), ("conv_output", (555, 683))],
+)
+def test_the_fields_of_levels_grow_along_their_own_way(extra, added):
+    with torch.device("meta"):
+        backbone = ResNet(50)
+        neck = NECKS.build(
+            {"name": "fpn", "extra": extra, "coarsest": 128},
+            in_channels=backbone.channels,
+            in_strides=backbone.strides,
+        )
+    found = [receptive_field(chain) for chain in neck.chains(backbone.convolutions)]
+    # Two more cells of the level than the backbone's 35, 91, 267 and 427, then the added levels.
+    assert found == [35 + 8, 91 + 16, 267 + 32, 427 + 64, *added]
+
+
+def test_the_fields_of_a_pyramid_that_starts_late_and_ends_early_are_those_of_its_levels():
+    chains = ((Kernel(3, 4),), (Kernel(3, 8),), (Kernel(3, 16),), (Kernel(3, 32),))
+    found = [receptive_field(c) for c in build(finest=8, coarsest=16).chains(chains)]
+    assert found == [3 + 2 * 8, 3 + 2 * 16]

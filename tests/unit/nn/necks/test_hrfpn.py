@@ -1,8 +1,12 @@
+from math import prod
+
 import pytest
 import torch
 
 from tinyscope.errors import SettingsError
+from tinyscope.nn.blocks import Kernel
 from tinyscope.nn.necks.hrfpn import HRFPN
+from tinyscope.ops.receptive_field import receptive_field
 
 
 def levels(side=16):
@@ -51,3 +55,11 @@ def test_fresh_weights_keep_the_variance():
 def test_strides_that_do_not_double_are_refused(strides):
     with pytest.raises(SettingsError, match="strides that double"):
         HRFPN((4, 8), strides)
+
+
+def test_every_level_sees_what_its_pixels_of_the_finest_see():
+    neck = HRFPN((4, 8), (4, 8), channels=3, coarsest=16)
+    chains = neck.chains([(Kernel(3, 4),), (Kernel(7, 8),)])
+    assert [prod(kernel.stride for kernel in chain) for chain in chains] == [4, 8, 16]
+    # 3 pixels; an average of 1, 2 or 4 cells of 4; two more cells of the level.
+    assert [receptive_field(chain) for chain in chains] == [3 + 8, 3 + 4 + 16, 3 + 12 + 32]

@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from tinyscope.detectors.build import build
+from tinyscope.detectors.matching import match, match_batch, standing
+from tinyscope.errors import SettingsError
+from tinyscope.matching.assign.hierarchical import HierarchicalAssigner
+from tinyscope.matching.assign.max_iou import MaxIouAssigner
+from tinyscope.matching.priors import Points
+from tinyscope.matching.sample.all import TakeAll
+from tinyscope.nn.necks.fpn import FPN
+from tinyscope.types import Target
+
+PRIORS = Points((4, 8), side=3.0)(((12, 16), (6, 8)), torch.device("cpu"))
+BACKBONE = {"name": "resnet", "depth": 18, "width": 8, "strides": [4, 8, 16]}
+MODEL = {
+    "name": "dense",
+    "backbone": BACKBONE,
+    "neck": {"name": "fpn", "channels": 32},
+    "head": {"name": "fcos", "depth": 1},
+    "priors": {"name": "fields"},
+    "assigner": {"name": "hierarchical"},
+    "sampler": {"name": "all"},
+    "coder": {"name": "distance"},
+}
+
+
+def target(*rows: tuple[float, ...], ignore: tuple[int, ...] = ()) -> Target:
+    boxes = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+    flags = torch.zeros(len(boxes), dtype=torch.bool)
+    flags[list(ignore)] = True
+    return Target(boxes, torch.arange(len(boxes)), flags)
+
+
+TARGETS = [
+    target((3, 3, 9, 8), (20, 20, 40, 44), (30, 0, 50, 16), ignore=(2,)),
+    target(),
+    target((40, 30, 43, 34)),
+]
+
+
+@pytest.mark.parametrize("assigner", [HierarchicalAssigner(), MaxIouAssigner(0.3, 0.2)])
+def test_a_batch_learns_what_its_images_do(assigner):
+    found = match_batch(PRIORS, TARGETS, assigner, TakeAll(), ignore_threshold=0.5)
+    for learned, one in zip(found, TARGETS, strict=True):
+        alone = match(PRIORS, one, assigner, TakeAll(), ignore_threshold=0.5)
+        assert torch.equal(learned.positive, alone.positive)
+        assert torch.equal(learned.negative, alone.negative)
+        assert torch.equal(learned.labels, alone.labels)
+        assert torch.equal(learned.boxes, alone.boxes)
+
+
+def test_an_assigner_that_takes_batches_gets_the_batch():
+    carried = HierarchicalAssigner(shrink=0.3, carry=True)
+    twice = [TARGETS[0], TARGETS[0]]
+    found = match_batch(PRIORS, twice, carried, TakeAll(), ignore_threshold=0.5)
+    assert not torch.equal(found[0].positive, found[1].positive)
+
+
+def test_priors_that_an_image_does_not_have_are_no_rivals_and_learn_nothing():
+    corner = target((0, 0, 3, 3))
+    assigner = HierarchicalAssigner()
+    chosen = standing(PRIORS, [(48, 64)], overhang=0.0, divisor=None)
+    assert chosen is not None
+    (found,) = match_batch(
+        PRIORS, [corner], assigner, TakeAll(), ignore_threshold=0.5, chosen=chosen
+    )
+    (free,) = match_batch(PRIORS, [corner], assigner, TakeAll(), ignore_threshold=0.5)
+    used = torch.cat([found.positive, found.negative])
+    assert torch.equal(used.sort().values, chosen[0].nonzero()[:, 0])
+    assert len(found.positive) >= 3  # the nearest of those that do not reach out
+    assert not chosen[0][free.positive].all()
+    assert standing(PRIORS, [(48, 64)], overhang=None, divisor=None) is None
+
+
+def test_priors_get_the_fields_of_backbone_and_neck():
+    model = build(MODEL, classes=2)
+    # 43, 99, 211 by ResNet-18, then two cells more by the smoothing of the pyramid.
+    assert model.priors.fields == (43 + 8, 99 + 16, 211 + 32)
+    override = {**MODEL, "priors": {"name": "fields", "receptive_fields": [34, None, 200.5]}}
+    assert build(override, classes=2).priors.fields == (34.0, 99 + 16, 200.5)
+
+
+def test_parts_that_do_not_say_their_kernels_need_fields_by_hand(monkeypatch):
+    monkeypatch.delattr(FPN, "chains")
+    with pytest.raises(SettingsError, match=r"model\.priors: .*no field is known of the strides"):
+        build(MODEL, classes=2)
+    by_hand = {"name": "fields", "receptive_fields": [40, 90, 200]}
+    assert build({**MODEL, "priors": by_hand}, classes=2).priors.fields == (40.0, 90.0, 200.0)
+
+
+@pytest.mark.parametrize(("option", "value"), [("overhang", 0), ("own_padding", 32)])
+def test_a_detector_leaves_out_priors_that_images_do_not_have(option, value):
+    images = torch.zeros(1, 3, 64, 128, dtype=torch.uint8)
+    sizes = [(30, 30)]
+
+    def negatives(**options: int) -> int:
+        torch.manual_seed(0)
+        model = build({**MODEL, **options}, classes=2).eval()
+        outputs = model(images)
+        seen = []
+        loss = model.head.loss
+        model.head.loss = lambda outputs, matches, *rest: (
+            seen.extend(len(m.negative) for m in matches) or loss(outputs, matches, *rest)
+        )
+        model.loss(outputs, [target()], sizes)
+        return sum(seen)
+
+    everywhere = 16 * 32 + 8 * 16 + 4 * 8
+    assert negatives() == everywhere
+    left = negatives(**{option: value})
+    # Padded on its own, the image has 32 px; of squares of 25.5 px one lies inside of its 30.
+    assert left == (8 * 8 + 4 * 4 + 2 * 2 if option == "own_padding" else 1)
