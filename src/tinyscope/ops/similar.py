@@ -150,7 +150,8 @@ class _Turn:
         needed = min(-(-count // _BLOCK) + 1, len(self._blocks))
         blocks = samples.topk(needed, dim=1).indices  # (c, needed)
         scores = paired_similarity(self.boxes[:, None, None], self._blocks[blocks], self._kind)
-        scores = scores.masked_fill(self._columns(blocks) >= self._count, -torch.inf)
+        columns = blocks[..., None] * _BLOCK + torch.arange(_BLOCK, device=blocks.device)
+        scores = scores.masked_fill(columns >= self._count, -torch.inf)
         return scores.flatten(1).topk(count, dim=1).values[:, -1]
 
     def at_least(self, wanted: Float[Tensor, "c"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,12 +160,10 @@ class _Turn:
         limit = wanted - 1e-4 * wanted.abs()
         rows, block = (self._best >= limit[:, None]).nonzero(as_tuple=True)
         scores = paired_similarity(self.boxes[rows, None], self._blocks[block], self._kind)
-        columns = self._columns(block)  # (q, _BLOCK)
-        chosen = (scores >= wanted[rows, None]) & (columns < self._count)
-        return rows[:, None].expand_as(scores)[chosen], columns[chosen], scores[chosen]
-
-    def _columns(self, blocks: Tensor) -> Tensor:
-        return blocks[..., None] * _BLOCK + torch.arange(_BLOCK, device=blocks.device)
+        which, place = (scores >= wanted[rows, None]).nonzero(as_tuple=True)  # of (q, _BLOCK)
+        columns = block[which] * _BLOCK + place
+        real = columns < self._count
+        return rows[which[real]], columns[real], scores[which[real], place[real]]
 
 
 def _joined(found: list[Pairs], boxes: Tensor) -> Pairs:
