@@ -45,6 +45,13 @@ PUBLISHED = {
     "faster_rcnn_sm_resnet50_imagenet": (51.33, 33.91, 55.16, 62.58, 66.96),
     "faster_rcnn_sm_bh_resnet50_imagenet32": (52.04, 37.87, 57.01, 61.32, 65.91),
     "faster_rcnn_sm_bh_resnet50_imagenet": (51.48, 37.35, 57.35, 60.49, 65.47),
+    # Faster R-CNN-RFLA
+    "faster_rcnn_rfla_resnet50_cifar100": (42.41, 24.73, 45.39, 55.11, 61.50),
+    "faster_rcnn_rfla_bh_resnet50_cifar100": (45.34, 27.09, 49.27, 58.41, 62.63),
+    "faster_rcnn_rfla_resnet50_imagenet32": (45.78, 27.72, 49.09, 58.33, 64.38),
+    "faster_rcnn_rfla_resnet50_imagenet": (48.86, 30.35, 54.15, 61.28, 66.69),
+    "faster_rcnn_rfla_bh_resnet50_imagenet32": (50.07, 32.29, 54.83, 62.60, 68.21),
+    "faster_rcnn_rfla_bh_resnet50_imagenet": (52.27, 34.36, 56.62, 64.48, 67.77),
     # Adap-FCOS
     "adap_fcos_resnet50_cifar100": (36.29, 21.70, 40.60, 46.10, 49.87),
     "adap_fcos_bh_resnet50_cifar100": (41.42, 25.92, 45.49, 51.33, 57.08),
@@ -207,6 +214,16 @@ def test_monotone_scale_match_differs_from_its_baseline_in_the_weights_alone():
     changed = load("faster_rcnn_msm_resnet50_imagenet", "train.start=null")
     for group in ("model", "data", "train", "predict", "evaluate"):
         assert getattr(changed, group) == getattr(baseline, group)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PUBLISHED) if "_rfla_" in name])
+def test_receptive_fields_change_the_first_stage_alone(name):
+    ours, other = load(name), load(name.replace("_rfla", ""))
+    for group in ("data", "train", "predict", "evaluate"):
+        assert getattr(ours, group) == getattr(other, group)
+    assert {k for k in ours.model if ours.model[k] != other.model[k]} == {"rpn"}
+    first = load_recipe("ai_tod/faster_rcnn_rfla_resnet50").model["rpn"]
+    assert ours.model["rpn"] == first
 
 
 @pytest.mark.parametrize("name", sorted(PRE_TRAININGS))
