@@ -312,7 +312,8 @@ def _in_words(
 
 def _allowed(message: str) -> str:
     """What pydantic says should be, in the words of YAML."""
-    message = message.removeprefix("Input should ")
+    message = re.sub(r"^\w+ should ", "", message)  # Input, Tuple, String
+    message = re.sub(r" after validation, not \d+$", "", message)  # the value is shown before
     return message.replace("a valid array", "a list").replace("be an object", "be a mapping")
 
 

@@ -103,6 +103,10 @@ def test_an_unset_part_of_a_run_has_its_default_filled_in():
         (recipe(train={"steps": 5, "optimizer": "sdg"}), "did you mean sgd"),
         (recipe(train={"steps": 5, "precision": 64}), r"^train\.precision: got 64; must be 'auto'"),
         (recipe(train={"steps": 5, "channels_last": 1}), "must be a valid boolean or be 'auto'"),
+        (
+            recipe(predict={"zooms": []}),
+            r"^predict\.zooms: got \[\]; must have at least 1 item$",
+        ),
         (recipe(source=1), r"^source: got 1; must be a valid string"),
         (recipe(expected={"AP50": "good"}), r"^expected\.AP50: got 'good'; must be a valid number"),
         (recipe(predict={"tile": 64, "overlap": 64}), "overlap 64 must be smaller than tile 64"),
