@@ -1,4 +1,7 @@
-"""What the attention of a pyramid sees in an image: its strength in and beside boxes, in pictures.
+"""What the attention of a pyramid sees in an image: its strength in and beside objects, in pictures.
+
+A level is taught to see objects of its own size and to be silent elsewhere, so objects of other
+sizes are told apart from these. The size is that which the network was shown.
 
 Windows are given one after the other; each answers for its core, so that every pixel is counted
 once and the seams are not seen. Memory holds one window's maps and a picture of bounded size.
@@ -13,6 +16,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from tinyscope.evaluation.table import aligned
+from tinyscope.nn.necks.attention_targets import is_of_level
 from tinyscope.types import Size
 
 PANEL = 800
@@ -50,7 +54,7 @@ class AttentionOfImage:
     Args:
         size: Of the image, in the frame of the windows.
         boxes: (n, 4) of its objects in that frame.
-        ignored: (m, 4) of its regions that count as neither inside nor outside of objects.
+        ignored: (m, 4) of its regions, which count as nothing but where objects lie in them.
         levels: Number of maps.
     """
 
@@ -60,8 +64,7 @@ class AttentionOfImage:
         self.shown = (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink)))
         self.picture = torch.zeros(levels, *self.shown)
         self.largest = torch.zeros(levels)
-        self._sums = torch.zeros(2, levels, dtype=torch.float64)  # inside, outside
-        self._counts = torch.zeros(2, dtype=torch.float64)
+        self.strength = Strength.of_nothing(levels)
 
     def add(
         self,
@@ -82,20 +85,30 @@ class AttentionOfImage:
         rows, columns = _points(y1, y2, low[1], high[1]), _points(x1, x2, low[0], high[0])
         if not len(rows) or not len(columns):
             return
-        seen = torch.stack([g.at(rows - y1, columns - x1) for g in glances]).mean(dim=0)
+        looks = [glance.at(rows - y1, columns - x1) for glance in glances]
+        seen = torch.stack(looks).mean(dim=0)
         self._paint(seen, rows, columns)
         self.largest = self.largest.maximum(seen.amax(dim=(1, 2)))
         place = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
         inside = covered_pixels(self.boxes, place)
         outside = ~inside & ~covered_pixels(self.ignored, place)
-        for i, mask in enumerate((inside, outside)):
-            self._sums[i] += (seen * mask).sum(dim=(1, 2), dtype=torch.float64)
-            self._counts[i] += mask.sum()
+        for glance, values in zip(glances, looks, strict=True):
+            own = self._own(glance.zoom, place)
+            masks = (own, inside & ~own, outside.expand_as(own))
+            self.strength += Strength(
+                torch.stack([(values * m).sum(dim=(1, 2), dtype=torch.float64) for m in masks]),
+                torch.stack([m.sum(dim=(1, 2)).double() for m in masks]),
+            )
 
-    @property
-    def sums(self) -> "Strength":
-        """How strong it is in and beside boxes."""
-        return Strength(self._sums, self._counts)
+    def _own(
+        self, zoom: tuple[float, float], place: tuple[int, int, int, int]
+    ) -> Bool[Tensor, "l r c"]:
+        """Pixels of objects that have the size of each level in a look enlarged by `zoom`."""
+        factors = torch.tensor([zoom[1], zoom[0]])
+        low, high = (self.boxes[:, :2] * factors).floor(), (self.boxes[:, 2:] * factors).ceil()
+        areas, levels = (high - low).clamp(min=0).prod(dim=1), len(self.largest)
+        of_levels = (is_of_level(areas, level, levels) for level in range(levels))
+        return torch.stack([covered_pixels(self.boxes[x], place) for x in of_levels])
 
     def _paint(self, seen: Tensor, rows: Tensor, columns: Tensor) -> None:
         """The largest value of what falls into a pixel of the picture: objects are tiny."""
@@ -110,37 +123,49 @@ class AttentionOfImage:
 
 @dataclass(frozen=True)
 class Strength:
-    """Sums of attention over pixels in and outside of objects, by level, and how many pixels."""
+    """Sums of attention over pixels of three kinds, by level, and how many pixels these are.
 
-    sums: Float[Tensor, "2 l"]
-    counts: Float[Tensor, "2"]
+    The kinds are objects of the level's own size, other objects, and what lies outside of all. A
+    pixel that both kinds of objects have is of the first; every look counts its pixels.
+    """
 
-    def __add__(self, other: "Strength") -> "Strength":
-        return Strength(self.sums + other.sums, self.counts + other.counts)
+    sums: Float[Tensor, "3 l"]
+    counts: Float[Tensor, "3 l"]
+
+    @classmethod
+    def of_nothing(cls, levels: int) -> "Strength":
+        return cls(*torch.zeros(2, 3, levels, dtype=torch.float64))
+
+    def __add__(self, more: "Strength") -> "Strength":
+        return Strength(self.sums + more.sums, self.counts + more.counts)
 
     @property
-    def inside(self) -> list[float | None]:
-        """Means by level; None where no pixel is inside."""
+    def own(self) -> list[float | None]:
+        """Means by level in objects of its size; None where there are none."""
         return self._means(0)
 
     @property
-    def outside(self) -> list[float | None]:
+    def other(self) -> list[float | None]:
+        """The same in objects of other sizes."""
         return self._means(1)
 
-    def _means(self, which: int) -> list[float | None]:
-        count = float(self.counts[which])
-        values: list[float] = self.sums[which].tolist()
-        return [value / count if count else None for value in values]
+    @property
+    def outside(self) -> list[float | None]:
+        """The same outside of all objects."""
+        return self._means(2)
+
+    def _means(self, kind: int) -> list[float | None]:
+        pairs = zip(self.sums[kind].tolist(), self.counts[kind].tolist(), strict=True)
+        return [total / count if count else None for total, count in pairs]
 
 
 @dataclass(frozen=True)
 class AttentionRow:
-    """One image; means by level, None where there is nothing to take them of."""
+    """One image, its picture, and the largest value of each level."""
 
     file: str
     picture: str
-    inside: list[float | None]
-    outside: list[float | None]
+    strength: Strength
     largest: list[float]
 
 
@@ -160,14 +185,16 @@ class AttentionReport:
     @property
     def table(self) -> str:
         """For a terminal: a line per level."""
-        names = ["inside boxes", "outside", "ratio"] if self.truth else ["mean"]
+        names = ["own size", "other size", "outside", "own/outside"] if self.truth else ["mean"]
         lines = [["stride", *names, "largest"]]
         for i, stride in enumerate(self.strides):
-            inside, outside = self.total.inside[i], self.total.outside[i]
+            outside = self.total.outside[i]
             cells = [_text(outside)]
             if self.truth:
-                ratio = inside / outside if inside is not None and outside else None
-                cells = [_text(inside), *cells, "-" if ratio is None else f"{ratio:.1f}"]
+                own = self.total.own[i]
+                ratio = own / outside if own is not None and outside else None
+                shown = "-" if ratio is None else f"{ratio:.1f}"
+                cells = [_text(own), _text(self.total.other[i]), *cells, shown]
             largest = max((row.largest[i] for row in self.rows), default=None)
             lines.append([str(stride), *cells, _text(largest)])
         text = f"{len(self.rows)} images\n\n{aligned(lines)}"
@@ -181,14 +208,12 @@ class AttentionReport:
         return json.dumps(
             {
                 "strides": self.strides,
-                "inside": self.total.inside if self.truth else None,
-                "outside": self.total.outside,
+                **self._means(self.total),
                 "images": [
                     {
                         "file": row.file,
                         "picture": row.picture,
-                        "inside": row.inside if self.truth else None,
-                        "outside": row.outside,
+                        **self._means(row.strength),
                         "largest": row.largest,
                     }
                     for row in self.rows
@@ -197,6 +222,13 @@ class AttentionReport:
             },
             indent=2,
         )
+
+    def _means(self, strength: Strength) -> dict[str, list[float | None] | None]:
+        return {
+            "own_size": strength.own if self.truth else None,
+            "other_size": strength.other if self.truth else None,
+            "outside": strength.outside,
+        }
 
 
 def covered_pixels(

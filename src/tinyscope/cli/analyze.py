@@ -19,6 +19,7 @@ from tinyscope.cli.output import (
     Overrides,
     Scale,
     Tile,
+    Tilings,
     Zooms,
     given,
     tile_of,
@@ -297,13 +298,17 @@ def attention(
     paths: Annotated[
         list[str], typer.Argument(help="Images, folders of images, or patterns such as 'a/*.png'.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder for pictures/.")],
     tile: Tile = None,
     overlap: Overlap = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="COCO annotations: tells attention in boxes from that outside."),
+        typer.Option(
+            help="COCO annotations: tells attention in objects of a level's size, in others, and "
+            "outside."
+        ),
     ] = None,
+    tiling: Tilings = None,
     scale: Scale = None,
     zoom: Zooms = None,
     keep_going: Annotated[
@@ -322,10 +327,12 @@ def attention(
         overlap,
         truth,
         keep_going=keep_going,
-        **given(scale=scale, zooms=tuple(zoom) if zoom else None),
+        tiling=tiling and tiling.value,
+        scale=scale,
+        zooms=zoom or None,
     )
     if json_file:
         write_json(report.to_json(), json_file)
     if str(json_file) != "-":
         typer.echo(report.table)
-        typer.echo(f"\npictures -> {out}")
+        typer.echo(f"\npictures -> {out / 'pictures'}")

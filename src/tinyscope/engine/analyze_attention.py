@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,18 +15,18 @@ from tinyscope.analysis.attention import (
     Strength,
 )
 from tinyscope.analysis.attention_picture import attention_picture
-from tinyscope.analysis.pictures import FOUND, IGNORED, Layer, save_picture
-from tinyscope.data.images import read_image
+from tinyscope.analysis.pictures import FOUND, IGNORED, Layer
 from tinyscope.engine.detector import Detector, load_trained
-from tinyscope.engine.images import find_images, read_ahead
+from tinyscope.engine.images import each_image, find_images
 from tinyscope.engine.machine import autocast
-from tinyscope.engine.outputs import picture_paths
+from tinyscope.engine.outputs import picture_paths, write_picture
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.truth import TruthOfFiles
-from tinyscope.errors import DataError, SettingsError
+from tinyscope.errors import SettingsError
 from tinyscope.formats.coco import read_annotations
-from tinyscope.nn.necks.sspnet import STRIDES, AttentionPyramid, SSPNet
-from tinyscope.settings import Tile
+from tinyscope.nn.necks.sspnet import AttentionPyramid
+from tinyscope.settings import Precision, Tile
+from tinyscope.tiling.cut import Tiling
 from tinyscope.tiling.ownership import cores
 from tinyscope.types import Target
 
@@ -40,82 +39,104 @@ def analyze_attention(
     overlap: int | None = None,
     truth: str | Path | None = None,
     *,
+    tiling: Tiling | None = None,
+    scale: float | None = None,
+    zooms: Sequence[float] | None = None,
+    batch: int | None = None,
+    precision: Precision | None = None,
     keep_going: bool = False,
-    **settings: Any,
 ) -> AttentionReport:
     """Paints the attention of all levels over images, and says how strong it is.
 
-    Images are looked through as `predict` does, but for `flip`: whole or in tiles, each of which
-    answers for its core, and at all of `zooms`, whose mean is taken.
+    Images are looked through as `predict` does, but never mirrored: whole or in tiles, each of
+    which answers for its core, and at all of `zooms`, whose mean is painted. Settings are those of
+    the recipe's `predict`, unless given.
 
     Args:
-        checkpoint: Such as a run's best.ckpt; or a detector. Its neck must be `sspnet`.
+        checkpoint: Such as a run's best.ckpt; or a detector. Its neck must make attention maps,
+            as `sspnet` does.
         paths: Images, folders, or patterns such as "a/*.png".
-        out: Folder for the pictures; made where it is missing.
+        out: Folder that receives pictures/; made where it is missing.
         tile: Side, or (height, width), of the tiles that an image is cut into, pixels; 0 takes the
             whole at once, None does as the recipe says.
         overlap: Of neighboring tiles, pixels; the recipe's by default.
-        truth: COCO annotations of the images; boxes are drawn, and attention is told apart in and
-            outside of them. Ignored ones count as neither.
+        truth: COCO annotations of the images; boxes are drawn, and attention is told apart in
+            objects of a level's own size, in other ones, and outside. Ignored regions are none of
+            these.
+        tiling: What becomes of tiles that reach out of the image.
+        scale: Images are enlarged by it first.
+        zooms: Every tile is looked at enlarged by each of them.
+        batch: Tiles at once.
+        precision: Of the network.
         keep_going: Go on past images that cannot be read, and report them.
-        settings: Of the recipe's `predict`, in place of them.
 
     Raises:
         CheckpointError: The checkpoint cannot be read.
         DataError: There are no images, one cannot be read, is not in `truth` or is of another
-            size there, or a picture cannot be written.
-        SettingsError: The model's neck has no attention, or a setting is unknown or wrong.
+            size there, or a picture cannot be written or would replace an image.
+        SettingsError: The model's neck has no attention, or a setting is wrong.
     """
     detector = checkpoint if isinstance(checkpoint, Detector) else load_trained(checkpoint)
-    neck = getattr(detector.model, "neck", None)
-    if not isinstance(neck, SSPNet):
+    predictor = detector.predictor(
+        tile=tile,
+        overlap=overlap,
+        tiling=tiling,
+        scale=scale,
+        zooms=zooms,
+        batch=batch,
+        precision=precision,
+    )
+    strides = _attention_strides(predictor)
+    if strides is None:
+        neck = type(getattr(detector.model, "neck", None)).__name__
         raise SettingsError(
             f"{checkpoint if isinstance(checkpoint, str | Path) else 'the detector'}: its neck "
-            f"{type(neck).__name__} makes no attention maps; train a recipe with the neck sspnet"
+            f"{neck} makes no attention maps; train a recipe with the neck sspnet"
         )
-    predictor = detector.predictor(tile=tile, overlap=overlap, **settings)
     files = find_images(paths)
     of_files = None
     if truth is not None:
         stated = read_annotations(Path(truth))
         of_files = TruthOfFiles(stated, files, stated.names)
-    places = picture_paths(files, Path(out))
+    places = picture_paths(files, Path(out) / "pictures")
     rows: list[AttentionRow] = []
     failed: list[str] = []
-    total = Strength(
-        torch.zeros(2, len(STRIDES), dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    total = Strength.of_nothing(len(strides))
+    images = each_image(
+        files,
+        "attention",
+        check=None if of_files is None else of_files.check_size,
+        failed=failed if keep_going else None,
     )
-    for number, (path, image) in enumerate(read_ahead(files, read_image)):
-        if isinstance(image, DataError):
-            if not keep_going:
-                raise image
-            failed.append(str(image))
-            continue
-        target = None
-        if of_files is not None:
-            of_files.check_size(number, path, image)
-            target = of_files.target(number)
-        place = places[path].with_name(places[path].name + ".png")
-        found = _look(predictor, image, target, place)
-        total += found.sums
-        strength = found.sums
-        rows.append(
-            AttentionRow(
-                str(path), str(place), strength.inside, strength.outside, found.largest.tolist()
-            )
-        )
-    return AttentionReport(STRIDES, tuple(rows), total, truth is not None, tuple(failed))
+    for number, path, image in images:
+        known = Target.empty() if of_files is None else of_files.target(number)
+        seen, found = _look(predictor, image, known, len(strides))
+        titles = _titles(path, found, strides, of_files is not None)
+        picture = attention_picture(*_shrunk(seen, found), titles, _layers(found))
+        place = write_picture(picture, places[path])
+        total += found.strength
+        rows.append(AttentionRow(str(path), str(place), found.strength, found.largest.tolist()))
+    return AttentionReport(strides, tuple(rows), total, truth is not None, tuple(failed))
+
+
+@torch.no_grad()
+def _attention_strides(predictor: Predictor) -> tuple[int, ...] | None:
+    """Those of the model's attention maps, by what it says of nothing; None if it makes none."""
+    side = predictor.divisor
+    blank = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    with autocast(predictor.precision, predictor.device):
+        pyramid = getattr(next(predictor.looks(blank, (side, side))).outputs, "pyramid", None)
+    return pyramid.attention_strides if isinstance(pyramid, AttentionPyramid) else None
 
 
 def _look(
-    predictor: Predictor, image: Tensor, target: Target | None, place: Path
-) -> AttentionOfImage:
-    """The attention of one image, painted to `place`."""
+    predictor: Predictor, image: Tensor, known: Target, levels: int
+) -> tuple[Tensor, AttentionOfImage]:
+    """The image as it is shown, and its attention."""
     seen, factors = predictor.scaled(image)
-    known = Target.empty() if target is None else target
     boxes = known.boxes * torch.from_numpy(factors).float()
     size = (int(seen.shape[-2]), int(seen.shape[-1]))
-    found = AttentionOfImage(size, boxes[~known.ignore], boxes[known.ignore], len(STRIDES))
+    found = AttentionOfImage(size, boxes[~known.ignore], boxes[known.ignore], levels)
     windows = predictor.grid(size)
     low, high = cores(torch.from_numpy(windows), size)
     for rows, tiles in predictor.batches(seen, windows):
@@ -123,8 +144,7 @@ def _look(
         looks = _glances(predictor, tiles, (int(shown[3] - shown[1]), int(shown[2] - shown[0])))
         for row, glances in zip(rows.tolist(), zip(*looks, strict=True), strict=True):
             found.add(windows[row].tolist(), low[row], high[row], glances)
-    _paint(found, seen, target is not None, place)
-    return found
+    return seen, found
 
 
 @torch.no_grad()
@@ -137,36 +157,39 @@ def _glances(predictor: Predictor, tiles: Tensor, size: tuple[int, int]) -> list
             assert isinstance(pyramid, AttentionPyramid)
             maps = [x[:, 0].float().cpu() for x in pyramid.attention]
             zoom = (look.sizes[0][0] / size[0], look.sizes[0][1] / size[1])
-            found.append([Glance([x[i] for x in maps], STRIDES, zoom) for i in range(len(tiles))])
+            strides = pyramid.attention_strides
+            found.append([Glance([x[i] for x in maps], strides, zoom) for i in range(len(tiles))])
     return found
 
 
-def _paint(found: AttentionOfImage, seen: Tensor, truth: bool, place: Path) -> None:
-    small = seen
+def _shrunk(seen: Tensor, found: AttentionOfImage) -> tuple[Tensor, Tensor]:
+    """Image and attention at the size of the picture."""
     if found.shown != found.size:
-        small = resize(seen, list(found.shown), antialias=True)
+        seen = resize(seen, list(found.shown), antialias=True)
+    return seen, found.picture
+
+
+def _layers(found: AttentionOfImage) -> list[Layer]:
+    """Boxes in the picture, as far as there are any."""
     factors = torch.tensor([found.shown[1] / found.size[1], found.shown[0] / found.size[0]] * 2)
-    layers = []
-    if truth:
-        layers = [
-            Layer("ignored", found.ignored * factors, IGNORED),
-            Layer("objects", found.boxes * factors, FOUND),
-        ]
-    strength = found.sums
-    titles = [f"{place.stem}, {found.size[1]} x {found.size[0]}"]
-    for i, stride in enumerate(STRIDES):
-        inside, outside = strength.inside[i], strength.outside[i]
-        means = [f"{outside:.3f}" if outside is not None else "-"]
+    layers = [
+        Layer("ignored", found.ignored * factors, IGNORED),
+        Layer("objects", found.boxes * factors, FOUND),
+    ]
+    return [layer for layer in layers if len(layer.boxes)]
+
+
+def _titles(path: Path, found: AttentionOfImage, strides: Sequence[int], truth: bool) -> list[str]:
+    """Of the image and of every level, with its means."""
+    strength, titles = found.strength, [f"{path.name}, {found.size[1]} x {found.size[0]}"]
+    for i, stride in enumerate(strides):
+        means = {"mean": strength.outside[i]}
         if truth:
-            means = [f"inside {'-' if inside is None else f'{inside:.3f}'}", f"outside {means[0]}"]
-        else:
-            means = [f"mean {means[0]}"]
-        titles.append(", ".join([f"stride {stride}", *means]))
-    picture = attention_picture(small, found.picture, titles, layers)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{place.parent}: cannot be made ({error.strerror or error}); choose another --out"
-        ) from error
-    save_picture(picture, place)
+            means = {
+                "own size": strength.own[i],
+                "other": strength.other[i],
+                "outside": strength.outside[i],
+            }
+        shown = (f"{name} {'-' if x is None else f'{x:.3f}'}" for name, x in means.items())
+        titles.append(", ".join([f"stride {stride}", *shown]))
+    return titles

@@ -61,7 +61,7 @@ def analyze_fusion(
         )
     if not isinstance(neck, FPN):
         raise SettingsError(
-            f"model.neck: {type(neck).__name__} adds no level to another; use a recipe with fpn"
+            f"model.neck: {type(neck).__name__} has no fusion factors; use a recipe with fpn"
         )
     samples = open_training_set(chosen.data, annotations, chosen.train.seed)
     samples.read = BlankImages()

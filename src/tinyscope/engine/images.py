@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from tinyscope.data.images import read_image
@@ -61,6 +63,38 @@ def read_ahead(
             waiting = following
         if waiting:
             yield _outcome(*waiting)
+
+
+def each_image(
+    files: Sequence[Path],
+    doing: str,
+    *,
+    check: Callable[[int, Path, Tensor], None] | None = None,
+    failed: list[str] | None = None,
+) -> Iterator[tuple[int, Path, Tensor]]:
+    """Number, path and pixels of every image; a terminal shows how far the work is.
+
+    Args:
+        files: In the order of their numbers, from 0.
+        doing: What is done with them, in a word.
+        check: Refuses an image that is not what it should be.
+        failed: Gets the messages of images that cannot be read, which are left out.
+
+    Raises:
+        DataError: An image cannot be read and `failed` is None, or `check` refuses it.
+    """
+    console = Console(stderr=True)
+    images = read_ahead(files, read_image)
+    shown = track(images, doing, len(files), console=console, disable=not console.is_terminal)
+    for number, (path, image) in enumerate(shown):
+        if isinstance(image, DataError):
+            if failed is None:
+                raise image
+            failed.append(str(image))
+            continue
+        if check is not None:
+            check(number, path, image)
+        yield number, path, image
 
 
 def check_size(path: Path, image: Tensor, stated: Sequence[int]) -> None:

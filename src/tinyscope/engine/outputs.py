@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from PIL.Image import Image
 
+from tinyscope.analysis.pictures import save_picture
 from tinyscope.engine.truth import TruthOfFiles
 from tinyscope.errors import DataError
 from tinyscope.formats.atomic import atomic_text
@@ -19,6 +21,8 @@ from tinyscope.types import Detections, Size
 
 COLUMNS = ("file", "image_id", "label", "score", "x1", "y1", "x2", "y2")
 """Of detections.csv; boxes are in pixels."""
+PICTURE_SUFFIXES = (".png", ".jpg")
+"""Of what may be painted of an image."""
 
 
 class Outputs:
@@ -112,14 +116,51 @@ def open_outputs(
 
 
 def picture_paths(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where each file's picture goes, without a suffix: folders as they are among the files."""
+    """Where each file's picture goes, without a suffix: folders as they are among the files.
+
+    Raises:
+        DataError: A picture, PNG or JPEG, would replace one of the files.
+    """
     root = _common_folder(files)
     relative = {file: Path(os.path.relpath(file, root)) for file in files}
     uses = Counter(path.with_suffix("") for path in relative.values())
-    return {
+    places = {
         file: folder / (path.with_suffix("") if uses[path.with_suffix("")] == 1 else path)
         for file, path in relative.items()
     }
+    taken = {_identity(file) for file in files if file.exists()}  # links may lead nowhere
+    for place in places.values():
+        # Not with_suffix: a name may hold further dots.
+        for picture in (place.with_name(place.name + suffix) for suffix in PICTURE_SUFFIXES):
+            if picture.exists() and _identity(picture) in taken:
+                raise DataError(
+                    f"{picture}: is one of the images and would be replaced by a picture; choose "
+                    "another --out, or name images that lie elsewhere"
+                )
+    return places
+
+
+def write_picture(picture: Image, place: Path, suffix: str = PICTURE_SUFFIXES[0]) -> Path:
+    """Writes a picture to one of the `picture_paths`, and says which file that is.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{place.parent}: cannot be made ({error.strerror or error}); choose another --out"
+        ) from error
+    path = place.with_name(place.name + suffix)
+    save_picture(picture, path)
+    return path
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """The same for all names of a file, also where these do not tell capitals apart."""
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def _common_folder(files: Sequence[Path]) -> Path:

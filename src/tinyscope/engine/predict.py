@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from tinyscope.analysis.pictures import (
@@ -15,15 +13,12 @@ from tinyscope.analysis.pictures import (
     comparison_layers,
     detection_layers,
     paint,
-    save_picture,
 )
-from tinyscope.data.images import read_image
 from tinyscope.engine.detector import Detector, load_trained
 from tinyscope.engine.evaluate_model import in_order_of
-from tinyscope.engine.images import find_images, read_ahead
-from tinyscope.engine.outputs import open_outputs, picture_paths
+from tinyscope.engine.images import each_image, find_images
+from tinyscope.engine.outputs import open_outputs, picture_paths, write_picture
 from tinyscope.engine.truth import TruthOfFiles
-from tinyscope.errors import DataError
 from tinyscope.formats.coco import read_annotations
 from tinyscope.settings import Tile
 from tinyscope.types import Detections
@@ -99,7 +94,7 @@ def predict(
     Raises:
         CheckpointError: The checkpoint cannot be read.
         DataError: There are no images, one cannot be read, is not in `truth` or is of another
-            size there, or the results cannot be written.
+            size there, the results cannot be written, or a picture would replace an image.
         SettingsError: A setting is unknown or wrong.
     """
     detector = checkpoint if isinstance(checkpoint, Detector) else load_trained(checkpoint)
@@ -111,21 +106,15 @@ def predict(
         annotations = in_order_of(stated, detector.names, str(checkpoint))
         of_files = TruthOfFiles(annotations, files, stated.names)
     result = Prediction(Path(out))
-    places = picture_paths(files, result.folder / "pictures")
-    console = Console(stderr=True)
+    places = picture_paths(files, result.folder / "pictures") if pictures else {}
     with open_outputs(result.folder, detector.names, files, of_files) as outputs:
-        images = read_ahead(files, read_image)
-        shown = track(
-            images, "predict", len(files), console=console, disable=not console.is_terminal
+        images = each_image(
+            files,
+            "predict",
+            check=None if of_files is None else of_files.check_size,
+            failed=result.failed if keep_going else None,
         )
-        for number, (path, image) in enumerate(shown):
-            if isinstance(image, DataError):
-                if not keep_going:
-                    raise image
-                result.failed.append(str(image))
-                continue
-            if of_files is not None:
-                of_files.check_size(number, path, image)
+        for number, path, image in images:
             found = predictor(image)
             size = (int(image.shape[-2]), int(image.shape[-1]))
             outputs.add(number, found, size)
@@ -163,9 +152,4 @@ def _count_without_truth(found: Detections, truth: TruthOfFiles | None, result: 
 def _paint(image: Tensor, layers: list[Layer], path: Path, enlarge: int | None) -> None:
     picture = paint(image, layers, enlarge=enlarge)
     large = picture.width * picture.height > JPEG_FROM
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path.parent}: cannot be made ({error.strerror or error})") from error
-    # Not with_suffix: a name may hold further dots.
-    save_picture(picture, path.with_name(path.name + (".jpg" if large else ".png")))
+    write_picture(picture, path, ".jpg" if large else ".png")

@@ -62,7 +62,7 @@ def test_the_command_prints_the_setting(data, tmp_path, capsys):
         (
             "quick/faster_rcnn",
             ["model.backbone={name: hrnet, width: 18}", "model.neck={name: hrfpn}"],
-            "HRFPN adds no level to another",
+            "HRFPN has no fusion factors; use a recipe with fpn",
         ),
     ],
 )

@@ -24,6 +24,8 @@ from tinyscope.ops.distributed import shared_count
 from tinyscope.types import Pyramid, Size, Target
 
 STRIDES = (4, 8, 16, 32)
+WEIGHTS: dict[Painting, float] = {"hard": 0.01, "soft": 0.0001, "soft_asymmetric": 0.0001}
+"""Of the cross-entropy with each kind of maps, as published."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class SSPNet(nn.Module):
             the level and -1 elsewhere; "soft" ones, how central a cell is in objects of the
             level's size (as published with bottom-heavy backbones), or "soft_asymmetric" ones (a
             later release of SSPNet), which end one pixel early.
-        weight: Of the cross-entropy with these maps; 0.01 is published with hard maps, 0.0001
-            with soft ones.
+        weight: Of the cross-entropy with these maps; None: as published, 0.01 with hard maps,
+            0.0001 with soft ones.
         ignored: Whether background in ignored regions is left out of the supervision, or is
             "background" as published.
 
@@ -71,7 +73,7 @@ class SSPNet(nn.Module):
         channels: PositiveInt = 256,
         coarsest: PositiveInt | None = None,
         target: Painting = "hard",
-        weight: NonNegativeFloat = 0.01,
+        weight: NonNegativeFloat | None = None,
         ignored: Literal["left_out", "background"] = "left_out",
     ) -> None:
         super().__init__()
@@ -86,7 +88,8 @@ class SSPNet(nn.Module):
                 f"channels {channels} of a neck sspnet: its four views of the context share them, "
                 f"so they must be divisible by 4, such as {channels + 4 - channels % 4}"
             )
-        self.target, self.weight, self.ignored = target, weight, ignored
+        self.target, self.ignored = target, ignored
+        self.weight = WEIGHTS[target] if weight is None else weight
         self.channels = channels
         self.strides = out_strides(STRIDES, coarsest)
         self.lateral = nn.ModuleList(nn.Conv2d(n, channels, 1) for n in in_channels)

@@ -108,8 +108,8 @@ def test_it_starts_as_xavier_without_bias():
         ({"in_strides": (8, 16, 32, 64)}, r"the backbone's are \(8, 16, 32, 64\); choose"),
         ({"in_strides": (4, 8, 16), "in_channels": (5, 6, 7)}, "exactly four levels of strides"),
         ({"coarsest": 48}, "coarsest 48 cannot be reached"),
-        ({"target": "sharp"}, "target"),
-        ({"weight": -1.0}, "weight"),
+        ({"target": "sharp"}, "neck.target: got 'sharp'; must be 'hard', .*did you mean hard"),
+        ({"weight": -1.0}, "neck.weight: got -1.0; must be .*0"),
     ],
 )
 def test_what_cannot_be_is_named(options, words):
@@ -153,6 +153,14 @@ def test_the_weight_is_that_of_the_cross_entropy():
     halved = neck.loss(pyramid, targets)
     torch.testing.assert_close(halved["attention"], losses["attention"] / 2)
     assert halved["attention_dice"] == losses["attention_dice"]
+
+
+@pytest.mark.parametrize(
+    ("target", "weight"), [("hard", 0.01), ("soft", 0.0001), ("soft_asymmetric", 0.0001)]
+)
+def test_the_weight_is_by_default_that_published_with_the_maps(target, weight):
+    assert build(target=target).weight == weight
+    assert build(target=target, weight=0.0).weight == 0
 
 
 @pytest.mark.parametrize("ignored", ["left_out", "background"])
