@@ -125,7 +125,8 @@ def stacked_chart(
     """
 
     def draw(axes: "Axes") -> None:
-        places, names = [], []
+        places: list[int] = []
+        names: list[str] = []
         start = 0
         for group, bars in groups.items():
             if not bars:
@@ -141,7 +142,8 @@ def stacked_chart(
             axes.annotate(
                 group, (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", fontsize=8
             )
-            places, names = [*places, *at], [*names, *bars]
+            places += at
+            names += bars
             start = at[-1] + 2
         axes.set_xticks(places, names, rotation=90)
         axes.set(ylabel=y, ylim=(0, 100))
