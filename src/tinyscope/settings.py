@@ -79,6 +79,7 @@ SUPPLIED = {
     "neck": ("in_channels", "in_strides"),
     "head": ("channels", "strides", "classes", "priors_per_cell", "pool"),
     "priors": ("strides", "fields"),
+    "assigner": ("strides",),
     "rpn": ("channels", "strides"),
     "roi": ("channels", "strides", "classes"),
     "stages": ("channels", "strides", "classes"),

@@ -133,7 +133,7 @@ class FcosCase:
         )
         head.load_state_dict(_head_state(stored, len(self.strides)))
         self.head = head
-        self.assigner = CenterAssigner(radius=1.5, range_factor=factor, nearest=False)
+        self.assigner = CenterAssigner(self.strides, radius=1.5, range_factor=factor, nearest=False)
         self.score_threshold, self.nms = settings["score_thr"], settings["nms_iou"]
 
     @property

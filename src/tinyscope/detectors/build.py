@@ -83,7 +83,7 @@ def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) 
         parts["head"] = _simple(owner, "head", path, **more)
     for key in ("assigner", "sampler", "coder"):
         if key in owner:
-            parts[key] = _simple(owner, key, path)
+            parts[key] = _simple(owner, key, path, strides=given["strides"])
     if "stages" in owner:
         parts["stages"] = [
             _stage(options, f"{path}.stages.{i}", "stages", given)

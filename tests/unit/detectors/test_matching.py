@@ -111,3 +111,83 @@ def test_a_detector_leaves_out_priors_that_images_do_not_have(option, value):
     left = negatives(**{option: value})
     # Padded on its own, the image has 32 px; of squares of 25.5 px one lies inside of its 30.
     assert left == (8 * 8 + 4 * 4 + 2 * 2 if option == "own_padding" else 1)
+
+
+SMALL = {
+    **MODEL,
+    "backbone": {"name": "resnet", "depth": 18, "width": 8},
+    "neck": {"name": "fpn", "channels": 8, "coarsest": 64},
+    "priors": {"name": "points"},
+    "overhang": 0,
+}
+PUBLISHED = {"ranges": [[1, 32], [16, 64], [32, 128], [64, 256], [128, 512]]}
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [
+        ({"name": "fovea"}, {1, 2, 3}),
+        ({"name": "fovea", **PUBLISHED}, {1, 2}),
+        ({"name": "fovea", "nearest": False, "sigma": 1.0}, {1, 2, 3}),
+        ({"name": "center"}, {1, 2}),
+        ({"name": "max_iou"}, None),
+        ({"name": "hierarchical"}, None),
+    ],
+)
+def test_a_level_without_priors_in_an_image_leaves_the_others_as_they_are(options, levels):
+    model = build({**SMALL, "assigner": options}, classes=1)
+    priors = model.priors([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)], torch.device("cpu"))
+    (chosen,) = standing(priors, [(40, 40)], overhang=0.0, divisor=None)
+    assert set(priors.levels[chosen].tolist()) == {0, 1, 2, 3}
+    for rows in ((2.0, 3.0, 38.0, 39.0),), ((2.0, 3.0, 38.0, 39.0), (9.0, 9.0, 12.0, 12.0)):
+        (found,) = match_batch(
+            priors,
+            [target(*rows)],
+            model.assigner,
+            TakeAll(),
+            ignore_threshold=0.5,
+            chosen=[chosen],
+        )
+        assert chosen[torch.cat([found.positive, found.negative])].all()
+        large = found.positive[found.boxes[:, 2] == 38]
+        assert levels is None or set(priors.levels[large].tolist()) <= levels
+        assert levels is None or len(large)
+
+
+def test_the_coarsest_level_that_an_image_has_takes_no_objects_that_are_too_large():
+    center = build({**SMALL, "assigner": {"name": "center", "range_factor": 1.0}}, classes=1)
+    fovea = build({**SMALL, "assigner": {"name": "fovea", "ranges": [[0, 1]] * 5}}, classes=1)
+    priors = center.priors([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)], torch.device("cpu"))
+    (chosen,) = standing(priors, [(40, 40)], overhang=0.0, divisor=None)
+    for model in (center, fovea):
+        (found,) = match_batch(
+            priors,
+            [target((0, 0, 200, 200))],
+            model.assigner,
+            TakeAll(),
+            ignore_threshold=0.5,
+            chosen=[chosen],
+        )
+        assert not len(found.positive)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"assigner": {"name": "fovea", "ranges": [[1, 8], [4, 16]]}},
+            r"model\.assigner: ranges has 2 pairs, but the neck has 5 levels \(strides \(4, .*give",
+        ),
+        (
+            {"priors": {"name": "anchors"}},
+            r"model\.head: a head fcos predicts from one prior .* are 3 per cell; choose .*points",
+        ),
+        (
+            {"priors": {"name": "anchors"}, "head": {"name": "fovea"}},
+            r"model\.head: a head fovea predicts from one prior .* are 3 per cell; choose .*points",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_when_they_are_built(changes, words):
+    with pytest.raises(SettingsError, match=words):
+        build({**SMALL, **changes}, classes=1)

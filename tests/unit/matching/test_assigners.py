@@ -62,7 +62,7 @@ def test_max_iou_does_not_depend_on_how_many_pairs_are_held(monkeypatch):
 
 def test_without_objects_everything_is_background():
     priors = Points((4,))(((3, 3),), CPU)
-    for assigner in (MaxIouAssigner(), CenterAssigner()):
+    for assigner in (MaxIouAssigner(), CenterAssigner((4,))):
         assert (assigner(priors, boxes_of()) == BACKGROUND).all()
 
 
@@ -73,7 +73,7 @@ def test_max_iou_refuses_crossed_thresholds():
 
 def test_points_near_the_center_answer_for_the_object():
     priors = Points((4,))(((4, 4),), CPU)  # points at 2, 6, 10, 14
-    assigned = CenterAssigner(radius=1.0)(priors, boxes_of((0, 0, 12, 12)))
+    assigned = CenterAssigner((4,), radius=1.0)(priors, boxes_of((0, 0, 12, 12)))
     near = {
         (x, y) for (x, y), row in zip(priors.centers.tolist(), assigned, strict=True) if row == 0
     }
@@ -82,14 +82,16 @@ def test_points_near_the_center_answer_for_the_object():
 
 def test_of_two_objects_the_smaller_gets_the_point():
     priors = Points((4,))(((4, 4),), CPU)
-    assigned = CenterAssigner()(priors, boxes_of((1, 1, 11, 11), (4, 4, 8, 8)))
+    assigned = CenterAssigner((4,))(priors, boxes_of((1, 1, 11, 11), (4, 4, 8, 8)))
     at = priors.centers.eq(6.0).all(dim=1).nonzero().item()
     assert assigned[at] == 1
 
 
 def test_levels_take_objects_of_their_size():
     priors = Points((4, 8))(((16, 16), (8, 8)), CPU)
-    assigned = CenterAssigner(range_factor=2.0)(priors, boxes_of((0, 0, 60, 60), (10, 10, 16, 16)))
+    assigned = CenterAssigner((4, 8), range_factor=2.0)(
+        priors, boxes_of((0, 0, 60, 60), (10, 10, 16, 16))
+    )
     assert set(priors.levels[assigned == 0].tolist()) == {1}
     assert set(priors.levels[assigned == 1].tolist()) == {0}
 
@@ -98,22 +100,22 @@ def test_levels_take_objects_of_their_size():
 def test_every_object_gets_a_point_while_points_are_free(rows):
     boxes = boxes_of(*rows)
     priors = Points((4, 8))(((24, 24), (12, 12)), CPU)
-    assigned = CenterAssigner()(priors, boxes)
+    assigned = CenterAssigner((4, 8))(priors, boxes)
     assert set(assigned[assigned >= 0].tolist()) == set(range(len(boxes)))
 
 
 def test_objects_that_want_one_point_get_neighboring_ones():
     priors = Points((4,))(((4, 4),), CPU)
     tiny = boxes_of((5.0, 5.0, 5.8, 5.8), (5.2, 5.2, 5.6, 5.6), (5.1, 5.1, 5.7, 5.7))
-    assigned = CenterAssigner()(priors, tiny)
+    assigned = CenterAssigner((4,))(priors, tiny)
     assert sorted(assigned[assigned >= 0].tolist()) == [0, 1, 2]
 
 
 def test_published_rule_leaves_an_object_between_points_without_any():
     priors = Points((4,))(((4, 4),), CPU)
     tiny = boxes_of((3.2, 3.2, 4.8, 4.8))  # between the points 2 and 6
-    assert (CenterAssigner(nearest=False)(priors, tiny) == BACKGROUND).all()
-    assert (CenterAssigner()(priors, tiny) == 0).sum() == 1
+    assert (CenterAssigner((4,), nearest=False)(priors, tiny) == BACKGROUND).all()
+    assert (CenterAssigner((4,))(priors, tiny) == 0).sum() == 1
 
 
 def test_background_under_an_ignored_region_is_spared():

@@ -53,7 +53,7 @@ box = st.tuples(place, place, side, side).map(lambda b: (b[0], b[1], b[0] + b[2]
 def test_points_are_given_as_cells_are_painted(rows):
     boxes = boxes_of(*rows)
     priors = Points(STRIDES)(SIZES, CPU)
-    assigner = FoveaAssigner(sigma=0.5, ranges=RANGES, nearest=False)
+    assigner = FoveaAssigner(STRIDES, sigma=0.5, ranges=RANGES, nearest=False)
     assert assigner(priors, boxes).tolist() == painted(boxes, 0.5)
 
 
@@ -62,22 +62,22 @@ def test_assignment_does_not_depend_on_how_many_pairs_are_held(monkeypatch):
     corners = torch.rand(60, 2) * 50
     boxes = torch.cat([corners, corners + 2 + torch.rand(60, 2) * 14], dim=1)
     priors = Points(STRIDES)(SIZES, CPU)
-    whole = FoveaAssigner(nearest=False)(priors, boxes)
+    whole = FoveaAssigner(STRIDES, nearest=False)(priors, boxes)
     monkeypatch.setattr("tinyscope.matching.assign.fovea.PAIRS", 7 * len(priors))
-    assert torch.equal(FoveaAssigner(nearest=False)(priors, boxes), whole)
+    assert torch.equal(FoveaAssigner(STRIDES, nearest=False)(priors, boxes), whole)
 
 
 def test_without_objects_all_is_background():
     priors = Points(STRIDES)(SIZES, CPU)
-    assert (FoveaAssigner()(priors, boxes_of()) == BACKGROUND).all()
-    assert len(FoveaAssigner()(priors[torch.arange(0)], boxes_of((0, 0, 4, 4)))) == 0
+    assert (FoveaAssigner(STRIDES)(priors, boxes_of()) == BACKGROUND).all()
+    assert len(FoveaAssigner(STRIDES)(priors[torch.arange(0)], boxes_of((0, 0, 4, 4)))) == 0
 
 
 def test_an_object_between_points_takes_the_nearest_one():
     priors = Points(STRIDES)(SIZES, CPU)
     tiny = boxes_of((6.5, 6.5, 9.5, 9.5))  # its middle, 7.4 to 8.6, holds no point of 6, 10
-    assert (FoveaAssigner(nearest=False)(priors, tiny) == BACKGROUND).all()
-    assigned = FoveaAssigner()(priors, tiny)
+    assert (FoveaAssigner(STRIDES, nearest=False)(priors, tiny) == BACKGROUND).all()
+    assigned = FoveaAssigner(STRIDES)(priors, tiny)
     assert priors.levels[assigned == 0].tolist() == [0]
     assert (priors.centers[assigned == 0] - 8).abs().max() == 2
 
@@ -85,16 +85,15 @@ def test_an_object_between_points_takes_the_nearest_one():
 def test_the_outer_levels_take_what_lies_beyond_their_ranges():
     priors = Points(STRIDES)(SIZES, CPU)
     boxes = boxes_of((1.5, 1.5, 2.5, 2.5), (0, 0, 56, 48), (8, 8, 32, 32))
-    assigned = FoveaAssigner()(priors, boxes)
+    assigned = FoveaAssigner(STRIDES)(priors, boxes)
     assert [set(priors.levels[assigned == row].tolist()) for row in range(3)] == [{0}, {1}, {0, 1}]
 
 
 def test_ranges_must_fit_the_levels():
-    priors = Points(STRIDES)(SIZES, CPU)
-    with pytest.raises(SettingsError, match=r"ranges: has 1 levels, the pyramid 2"):
-        FoveaAssigner(ranges=((1.0, 8.0),))(priors, boxes_of((0, 0, 4, 4)))
-    with pytest.raises(ValueError, match=r"ranges: got \(8.0, 4.0\)"):
-        FoveaAssigner(ranges=((8.0, 4.0), (1.0, 2.0)))
+    with pytest.raises(SettingsError, match=r"ranges has 1 pairs, but the neck has 2 levels"):
+        FoveaAssigner(STRIDES, ranges=((1.0, 8.0),))
+    with pytest.raises(SettingsError, match=r"ranges has \(8.0, 4.0\)"):
+        FoveaAssigner(STRIDES, ranges=((8.0, 4.0), (1.0, 2.0)))
 
 
 @given(st.tuples(*[st.floats(0.25, 60)] * 4))

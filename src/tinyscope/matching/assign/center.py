@@ -19,6 +19,7 @@ class CenterAssigner:
     """A point answers for the smallest object whose center is near, on the level of its size.
 
     Args:
+        strides: Of the levels, pixels; supplied by the neck. An image may have no prior of some.
         radius: How far from an object's center its points lie, in strides per axis.
         range_factor: A level takes objects whose longest distance from the point to a side lies
             between half and all of range_factor * stride, both ends included; the finest level
@@ -28,6 +29,7 @@ class CenterAssigner:
         nearest: An object that got no point takes the nearest one of its level that is free.
     """
 
+    strides: tuple[int, ...]
     radius: PositiveFloat = 1.5
     range_factor: PositiveFloat = 4.0
     inside: bool = True
@@ -72,7 +74,7 @@ class CenterAssigner:
         """Shortest and longest distance that each point takes (p,), pixels."""
         high = self.range_factor * priors.strides
         low = (high / 2).masked_fill(priors.levels == 0, -1.0)
-        return low, high.masked_fill(priors.levels == priors.levels[-1], torch.inf)
+        return low, high.masked_fill(priors.levels == len(self.strides) - 1, torch.inf)
 
     def _fits(self, priors: Priors, boxes: Tensor) -> Tensor:
         """(n, p): is the box of a size that the point's level takes."""

@@ -24,6 +24,7 @@ class FoveaAssigner:
     lies beyond a level's outermost points, these. Of equally large objects the last gets the point.
 
     Args:
+        strides: Of the levels, pixels; supplied by the neck. An image may have no prior of some.
         sigma: Share of an object's sides that is its middle.
         ranges: Of each level the smallest and the largest side (square root of the area, pixels)
             of its objects, both included. None: from one to eight strides of the level, where the
@@ -31,8 +32,12 @@ class FoveaAssigner:
         nearest: An object that got no point takes the nearest one of its levels that is free.
             Published Fovea has no such rule, and the middle of a tiny object, 3 px long, more
             often than not lies between points of stride 4.
+
+    Raises:
+        SettingsError: `ranges` has another number of levels than the neck, or a pair is crossed.
     """
 
+    strides: tuple[int, ...]
     sigma: Annotated[float, Field(gt=0, le=1)] = 0.4
     ranges: tuple[tuple[NonNegativeFloat, PositiveFloat], ...] | None = None
     nearest: bool = True
@@ -40,23 +45,26 @@ class FoveaAssigner:
     def __post_init__(self) -> None:
         for low, high in self.ranges or ():
             if low > high:
-                raise ValueError(f"ranges: got ({low}, {high}); the smaller side stands first")
+                raise SettingsError(f"ranges has ({low}, {high}); the smaller side stands first")
+        if self.ranges is not None and len(self.ranges) != len(self.strides):
+            raise SettingsError(
+                f"ranges has {len(self.ranges)} pairs, but the neck has {len(self.strides)} levels "
+                f"(strides {(*self.strides,)}); give a pair for each"
+            )
 
     def __call__(self, priors: Priors, boxes: Float[Tensor, "n 4"]) -> Int64[Tensor, "p"]:
-        """Rows of `boxes`, or BACKGROUND.
-
-        Raises:
-            SettingsError: `ranges` has another number of levels than the priors.
-        """
+        """Rows of `boxes`, or BACKGROUND."""
         if not len(priors) or not len(boxes):
             return torch.full((len(priors),), BACKGROUND, dtype=torch.int64, device=boxes.device)
-        low, high = self._ranges(priors)
+        low, high = self._ranges(boxes)
         sides = _sides(boxes)
-        counts = torch.bincount(priors.levels).tolist()
+        counts = torch.bincount(priors.levels, minlength=len(self.strides)).tolist()
         # From large to small, so that the last that holds a point gets it.
         order = sides.argsort(descending=True, stable=True)
         levels = []
         for level, points in enumerate(torch.split(priors.centers, counts)):
+            if not len(points):
+                continue
             rows = order[(sides[order] >= low[level]) & (sides[order] <= high[level])]
             last = _last_around(points, self._middles(boxes[rows], points))
             levels.append(torch.cat([rows, rows.new_tensor([BACKGROUND])])[last])
@@ -65,27 +73,19 @@ class FoveaAssigner:
             give_nearest(priors, boxes, assigned, self._fits, PAIRS) if self.nearest else assigned
         )
 
-    def _ranges(self, priors: Priors) -> tuple[Tensor, Tensor]:
-        """Smallest and largest side of each level (levels,), pixels."""
-        count = int(priors.levels[-1]) + 1
-        if self.ranges is None:
-            first = torch.searchsorted(
-                priors.levels, torch.arange(count, device=priors.levels.device)
-            )
-            low, high = priors.strides[first], 8 * priors.strides[first]
-            low[0], high[-1] = 0, torch.inf
+    def _ranges(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Smallest and largest side of each level (levels,), pixels, of the type of `boxes`."""
+        if self.ranges is not None:
+            low, high = boxes.new_tensor(self.ranges).unbind(dim=1)
             return low, high
-        if len(self.ranges) != count:
-            raise SettingsError(
-                f"assigner.ranges: has {len(self.ranges)} levels, the pyramid {count}; "
-                "give a pair for each"
-            )
-        low, high = priors.boxes.new_tensor(self.ranges).unbind(dim=1)
+        low = boxes.new_tensor(self.strides)
+        high = 8 * low
+        low[0], high[-1] = 0, torch.inf
         return low, high
 
     def _fits(self, priors: Priors, boxes: Float[Tensor, "n 4"]) -> Bool[Tensor, "n p"]:
         """Is the box of a size that the point's level takes."""
-        low, high = self._ranges(priors)
+        low, high = self._ranges(boxes)
         sides = _sides(boxes)[:, None]
         return (sides >= low[priors.levels]) & (sides <= high[priors.levels])
 

@@ -11,7 +11,14 @@ from torch.nn import functional
 
 from tinyscope.catalog import Probability, Share
 from tinyscope.nn.heads.classify import focal_classification, positives
-from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
+from tinyscope.nn.heads.tower import (
+    HeadNorm,
+    Tower,
+    init_convolution,
+    prior_bias,
+    require_one_prior,
+    rows,
+)
 from tinyscope.ops.boxes import paired_overlaps
 from tinyscope.ops.distributed import shared_count
 from tinyscope.ops.losses import box_iou_loss
@@ -25,6 +32,7 @@ class FcosHead(nn.Module):
         channels: Of the pyramid; supplied by the neck.
         strides: Of the pyramid; supplied by the neck.
         classes: Number of classes.
+        priors_per_cell: Supplied by the priors; must be one.
         depth: Convolutions per tower.
         norm: In the towers.
         prior_probability: Score that every point starts with.
@@ -38,6 +46,9 @@ class FcosHead(nn.Module):
         center_floor: A point counts as at least so many strides away from each side of its
             object, so that one outside of it, as `nearest` of the center assigner allows, has a
             weight too. 0 is the published rule.
+
+    Raises:
+        SettingsError: Cells have several priors.
     """
 
     def __init__(
@@ -45,6 +56,7 @@ class FcosHead(nn.Module):
         channels: int,
         strides: Sequence[int],
         classes: int,
+        priors_per_cell: int = 1,
         *,
         depth: NonNegativeInt = 4,
         norm: HeadNorm = "group",
@@ -58,6 +70,7 @@ class FcosHead(nn.Module):
         center_floor: NonNegativeFloat = 0.01,
     ) -> None:
         super().__init__()
+        require_one_prior("fcos", priors_per_cell)
         self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
         self.box_loss, self.quality_target = box_loss, quality
         self.center_floor = center_floor

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from tinyscope.catalog import Probability, Share
 from tinyscope.nn.heads.classify import focal_classification, positives
-from tinyscope.nn.heads.tower import HeadNorm, Tower, init_convolution, prior_bias, rows
+from tinyscope.nn.heads.tower import (
+    HeadNorm,
+    Tower,
+    init_convolution,
+    prior_bias,
+    require_one_prior,
+    rows,
+)
 from tinyscope.ops.distributed import shared_count
 from tinyscope.ops.losses import delta_loss
 from tinyscope.types import Coder, DenseOutputs, Matches, Priors, Pyramid
@@ -21,6 +28,7 @@ class FoveaHead(nn.Module):
         channels: Of the pyramid; supplied by the neck.
         strides: Of the pyramid; supplied by the neck.
         classes: Number of classes.
+        priors_per_cell: Supplied by the priors; must be one.
         depth: Convolutions per tower.
         norm: In the towers.
         prior_probability: Score that every point starts with.
@@ -28,6 +36,9 @@ class FoveaHead(nn.Module):
         gamma: Of the focal loss.
         beta: Difference of a delta below which its loss is quadratic.
         box_weight: Of the box loss.
+
+    Raises:
+        SettingsError: Cells have several priors.
     """
 
     def __init__(
@@ -35,6 +46,7 @@ class FoveaHead(nn.Module):
         channels: int,
         strides: Sequence[int],
         classes: int,
+        priors_per_cell: int = 1,
         *,
         depth: NonNegativeInt = 4,
         norm: HeadNorm = "none",
@@ -45,6 +57,7 @@ class FoveaHead(nn.Module):
         box_weight: NonNegativeFloat = 1.0,
     ) -> None:
         super().__init__()
+        require_one_prior("fovea", priors_per_cell)
         self.alpha, self.gamma, self.beta, self.box_weight = alpha, gamma, beta, box_weight
         self.classes = classes
         self.classification_tower = Tower(channels, depth, norm, len(strides))

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinyscope.errors import SettingsError
+
 HeadNorm = Literal["none", "group", "batch"]
 """Norm of a tower: none (biases instead), group norm, or batch norm with statistics per level."""
 
@@ -49,6 +51,19 @@ class Tower(nn.Module):
                 x = norms[level if len(norms) > 1 else 0](x)
             x = functional.relu(x, inplace=True)
         return x
+
+
+def require_one_prior(head: str, priors_per_cell: int) -> None:
+    """For heads of points.
+
+    Raises:
+        SettingsError: Cells have several priors.
+    """
+    if priors_per_cell != 1:
+        raise SettingsError(
+            f"a head {head} predicts from one prior per cell, but the priors are "
+            f"{priors_per_cell} per cell; choose priors such as points, or the head retina"
+        )
 
 
 def _norms(channels: int, norm: HeadNorm, levels: int) -> nn.ModuleList:
