@@ -1,4 +1,4 @@
-"""What the attention of a pyramid sees in an image: its strength in and beside objects, in pictures.
+"""What the attention of a pyramid sees in an image: how strong it is in objects, in pictures.
 
 A level is taught to see objects of its own size and to be silent elsewhere, so objects of other
 sizes are told apart from these. The size is that which the network was shown.

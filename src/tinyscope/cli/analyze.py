@@ -327,9 +327,7 @@ def attention(
         overlap,
         truth,
         keep_going=keep_going,
-        tiling=tiling and tiling.value,
-        scale=scale,
-        zooms=zoom or None,
+        **given(tiling=tiling and tiling.value, scale=scale, zooms=tuple(zoom) if zoom else None),
     )
     if json_file:
         write_json(report.to_json(), json_file)

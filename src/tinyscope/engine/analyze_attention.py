@@ -26,7 +26,7 @@ from tinyscope.errors import SettingsError
 from tinyscope.formats.coco import read_annotations
 from tinyscope.nn.necks.sspnet import AttentionPyramid
 from tinyscope.settings import Precision, Tile
-from tinyscope.tiling.cut import Tiling
+from tinyscope.tiling import Tiling
 from tinyscope.tiling.ownership import cores
 from tinyscope.types import Target
 
@@ -82,7 +82,7 @@ def analyze_attention(
         overlap=overlap,
         tiling=tiling,
         scale=scale,
-        zooms=zooms,
+        zooms=None if zooms is None else tuple(zooms),
         batch=batch,
         precision=precision,
     )

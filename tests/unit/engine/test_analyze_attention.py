@@ -88,15 +88,19 @@ def test_attention_lies_where_the_model_puts_it_however_it_looks(image, tmp_path
     # Enlarging softens the borders of the box.
     exact = settings.get("scale", 1) == 1 and "zooms" not in settings
     tolerance = 1e-4 if exact else 0.05
-    assert report.total.inside == pytest.approx([0.8] * 4, abs=tolerance)
+    factor = settings.get("scale", 1)
+    # 32 x 64 px is of all levels but the first, 64 x 128 of the last two.
+    looks = [factor * zoom for zoom in settings.get("zooms", (1.0,))]
+    own = [0, looks.count(1), len(looks), len(looks)]
+    other = [len(looks) - n for n in own]
+    for means, counts in ((report.total.own, own), (report.total.other, other)):
+        assert means == [pytest.approx(0.8, abs=tolerance) if n else None for n in counts]
     assert report.total.outside == pytest.approx([0.0] * 4, abs=tolerance)  # nor in the padding
     assert report.rows[0].largest == pytest.approx([0.8] * 4, abs=tolerance)
-    factor = settings.get("scale", 1) ** 2
-    assert report.total.counts.tolist() == [
-        2048 * factor,
-        (160 * 192 - 2048) * factor,
-    ]
-    assert (tmp_path / "out" / "bright.png").is_file()
+    area = 2048 * factor**2
+    assert report.total.counts[0].tolist() == [area * n for n in own]
+    assert report.total.counts[2].tolist() == [(160 * 192 * factor**2 - area) * len(looks)] * 4
+    assert (tmp_path / "out" / "pictures" / "bright.png").is_file()
 
 
 def test_memory_is_that_of_tiles(image, tmp_path):
@@ -106,9 +110,44 @@ def test_memory_is_that_of_tiles(image, tmp_path):
     assert max(shape[0] for shape in detector.model.shapes) <= 2
 
 
+def test_images_are_not_replaced_by_their_pictures(image, tmp_path):
+    before = image.read_bytes()
+    analyze_attention(mirror(), [image.parent], image.parent, tile=0)
+    picture = image.parent / "pictures" / "bright.png"
+    assert image.read_bytes() == before != picture.read_bytes()
+    before = picture.read_bytes()
+    for paths in ([image.parent], [picture]):  # the first holds pictures/ as well
+        with pytest.raises(DataError, match=r"bright\.png: is one of the images and would be repl"):
+            analyze_attention(mirror(), paths, image.parent, tile=0)
+        assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["flip", "merge", "limit", "score_threshold"])
+def test_settings_of_what_is_found_are_unknown(image, tmp_path, name):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        analyze_attention(mirror(), [image], tmp_path, **{name: None})
+
+
+def test_the_neck_is_asked_for_attention_and_not_for_its_name(image, tmp_path):
+    class Other(Mirror):
+        def forward(self, images):
+            gray = images[:, :1].float() / 255
+            maps = tuple(functional.avg_pool2d(gray, stride) for stride in (8, 16))
+            pyramid = AttentionPyramid((), (), maps, maps, attention_strides=(8, 16))
+            return SimpleNamespace(pyramid=pyramid)
+
+    model = Other()
+    model.neck = nn.Identity()
+    model.strides = (8, 16)
+    detector = Detector(model, load_recipe("quick/small", ["predict.precision='32'"]), ("object",))
+    report = analyze_attention(detector, [image], tmp_path, tile=0)
+    assert report.strides == (8, 16)
+    assert report.rows[0].largest == pytest.approx([0.8] * 2, abs=1e-4)
+
+
 def test_without_truth_all_is_outside(image, tmp_path):
     report = analyze_attention(mirror(), [image], tmp_path / "out", tile=0)
-    assert report.total.inside == [None] * 4
+    assert report.total.own == report.total.other == [None] * 4
     share = 2048 / (160 * 192)
     assert report.total.outside == pytest.approx([0.8 * share] * 4, rel=1e-4)
 
@@ -118,16 +157,18 @@ def test_the_command_paints_a_checkpoint(image, tmp_path, capsys):
     arguments = ["analyze", "attention", str(tmp_path / "a.ckpt"), str(image.parent)]
     arguments += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "a.json")]
     arguments += ["--tile", "96", "--overlap", "32", "--truth", str(image.parent / "truth.json")]
+    arguments += ["--tiling", "trimmed"]
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code in (0, None)
     written = json.loads((tmp_path / "a.json").read_text())
     assert written["strides"] == [4, 8, 16, 32]
-    assert all(0 < value < 1 for value in written["inside"] + written["outside"])
-    assert (tmp_path / "out" / "bright.png").is_file()
+    assert all(0 < value < 1 for value in written["outside"])
+    assert [value is None for value in written["own_size"]] == [True, False, False, False]
+    assert (tmp_path / "out" / "pictures" / "bright.png").is_file()
     shown = capsys.readouterr().out
-    assert "inside boxes" in shown
-    assert f"pictures -> {tmp_path / 'out'}" in shown
+    assert "own/outside" in shown
+    assert f"pictures -> {tmp_path / 'out' / 'pictures'}" in shown
 
 
 def test_a_neck_without_attention_is_refused(tmp_path):

@@ -8,12 +8,13 @@ import pytest
 import torch
 from finder import finder, picture
 from PIL import Image
+from rich.console import Console
 from tile_files import edit, write_files
 
 from tinyscope.analysis.pictures import FALSE, FOUND, MISSED
 from tinyscope.engine.evaluate import evaluate_files
 from tinyscope.engine.evaluate_model import evaluate_detector, evaluate_model
-from tinyscope.engine.images import find_images, read_ahead
+from tinyscope.engine.images import each_image, find_images, read_ahead
 from tinyscope.engine.predict import predict
 from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.formats.coco import read_annotations
@@ -210,6 +211,29 @@ def test_names_that_differ_only_in_their_suffix_keep_it(folder, tmp_path):
     assert names == ["a.bmp.png", "a.png.png"]
 
 
+def test_pictures_replace_no_image(folder, tmp_path):
+    images = tmp_path / "out" / "pictures"
+    images.parent.mkdir()
+    folder.rename(images)
+    with pytest.raises(DataError, match=r"a\.png: is one of the images and would be replaced"):
+        predict(finder(), [images], tmp_path / "out")
+    assert not (tmp_path / "out" / "detections.json").exists()
+    assert predict(finder(), [images], tmp_path / "out", pictures=False).images == 3
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_shows_how_far_the_work_is(folder, terminal, monkeypatch, capsys):
+    class Terminal(Console):
+        def __init__(self, **options):
+            super().__init__(**options, force_terminal=terminal)
+
+    monkeypatch.setattr("tinyscope.engine.images.Console", Terminal)
+    files = find_images([folder])
+    assert [(n, path) for n, path, _ in each_image(files, "counting")] == [*enumerate(files)]
+    shown = capsys.readouterr().err
+    assert ("counting" in shown and "100%" in shown) == terminal
+
+
 def test_an_output_that_cannot_be_made_is_named(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file: cannot be made a folder of results"):
@@ -240,7 +264,7 @@ def test_memory_holds_no_image_that_is_done(folder, tmp_path, monkeypatch):
         most = max(most, len(alive))
         return image
 
-    monkeypatch.setattr("tinyscope.engine.predict.read_image", read)
+    monkeypatch.setattr("tinyscope.engine.images.read_image", read)
     files = [folder / f"{i}.png" for i in range(30)]
     for file in files:
         file.touch()

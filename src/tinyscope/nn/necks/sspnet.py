@@ -30,13 +30,14 @@ WEIGHTS: dict[Painting, float] = {"hard": 0.01, "soft": 0.0001, "soft_asymmetric
 
 @dataclass(frozen=True)
 class AttentionPyramid(Pyramid):
-    """A pyramid with the attention (b, 1, h_i, w_i) of strides 4, 8, 16, 32, and its logits.
+    """A pyramid with the attention (b, 1, h_i, w_i) of `attention_strides`, and its logits.
 
     The pyramid may end before or beyond these.
     """
 
     attention: tuple[Tensor, ...]
     logits: tuple[Tensor, ...]
+    attention_strides: tuple[int, ...] = STRIDES
 
 
 class SSPNet(nn.Module):
