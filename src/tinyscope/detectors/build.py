@@ -1,11 +1,13 @@
 """A detector from the settings of its model; a part gets what earlier ones say of themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from tinyscope.catalog import arguments
 from tinyscope.detectors.neck import refuse_dropped_losses
+from tinyscope.errors import SettingsError
 from tinyscope.ops.receptive_field import receptive_field
 from tinyscope.settings import IN_A_MODEL, check_part, table
 
@@ -85,11 +87,28 @@ def _stage_parts(owner: Mapping[str, Any], path: str, given: Mapping[str, Any]) 
         if key in owner:
             parts[key] = _simple(owner, key, path, strides=given["strides"])
     if "stages" in owner:
+        _refuse_unused(owner["stages"], f"{path}.stages")
         parts["stages"] = [
             _stage(options, f"{path}.stages.{i}", "stages", given)
             for i, options in enumerate(owner["stages"])
         ]
     return parts
+
+
+_OF_THE_LAST = ("score_threshold", "nms", "decay", "decay_floor", "limit")
+"""Options of stages in a row by which the last of them alone selects detections."""
+
+
+def _refuse_unused(stages: Sequence[Mapping[str, Any]], path: str) -> None:
+    """Options of earlier stages that would have no effect may not be set."""
+    for i, options in enumerate(stages[:-1]):
+        known, _ = arguments(table("stages").load(options["name"]))
+        for key in _OF_THE_LAST:
+            if options[key] != known[key].default:
+                raise SettingsError(
+                    f"{path}.{i}.{key}: got {options[key]}, which has no effect, as the last stage "
+                    f"selects the detections; set {path}.{len(stages) - 1}.{key}"
+                )
 
 
 def _stage(options: Mapping[str, Any], path: str, key: str, given: Mapping[str, Any]) -> Any:

@@ -226,3 +226,21 @@ def test_every_stage_is_counted():
 def test_a_cascade_without_stages_is_refused_with_its_place():
     with pytest.raises(SettingsError, match=r"model\.roi: stages is empty"):
         build(model({**CASCADE, "stages": []}), 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("score_threshold", 0.1),
+        ("nms", 0.3),
+        ("decay", "linear"),
+        ("decay_floor", 0.1),
+        ("limit", 5),
+    ],
+)
+def test_an_option_without_effect_is_refused_and_its_place_is_named(option, value):
+    said = {**PART, option: value}
+    words = rf"model\.roi\.stages\.0\.{option}: got {value}, .* set model\.roi\.stages\.1\.{option}"
+    with pytest.raises(SettingsError, match=words):
+        build(model({**CASCADE, "stages": [said, PART]}), 1)
+    build(model({**CASCADE, "stages": [PART, said]}), 1)
