@@ -7,17 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from tinyscope.detectors.suppression import Decay, Suppression
 from tinyscope.engine.merge import merge
-
-
-def settings_of(file: Path) -> Mapping[str, str]:
-    """What a fixture says of itself."""
-    with safe_open(file, "pt") as opened:
-        return opened.metadata()
 
 
 def assert_decay_equals(case: Mapping[str, Tensor], settings: Mapping[str, str]) -> None:

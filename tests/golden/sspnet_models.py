@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from manifests import assert_maps
+from sspnet_attention import PAINTINGS
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +18,8 @@ from tinyscope.analysis.operations import count_operations
 from tinyscope.analysis.walk import Walk
 from tinyscope.detectors.build import build
 from tinyscope.detectors.published import LAYOUTS, fit, tensors_of
+from tinyscope.nn.necks.attention_targets import Painting
+from tinyscope.nn.necks.sspnet import WEIGHTS
 from tinyscope.settings import load_recipe
 from tinyscope.types import Size, Target
 
@@ -102,16 +105,17 @@ class StoredModel:
 
     @cached_property
     def images(self) -> Tensor:
-        """(2, 3, h, w), normalized."""
+        """(b, 3, h, w), normalized; one for each list of boxes."""
         height, width = self.size
+        count = len(self.said["gts"])
         generator = torch.Generator().manual_seed(self.said["image_seed"])
-        coarse = torch.rand(2, 3, height // 8, width // 8, generator=generator)
+        coarse = torch.rand(count, 3, height // 8, width // 8, generator=generator)
         smooth = functional.interpolate(coarse, self.size, mode="bilinear", align_corners=False)
-        return (smooth + 0.3 * torch.rand(2, 3, *self.size, generator=generator) - 0.65) * 4
+        return (smooth + 0.3 * torch.rand(count, 3, *self.size, generator=generator) - 0.65) * 4
 
     @property
     def targets(self) -> list[Target]:
-        """Of the two images."""
+        """Of the images."""
         boxes = [torch.tensor(rows).reshape(-1, 4) for rows in self.said["gts"]]
         return [
             Target(b, torch.zeros(len(b), dtype=torch.int64), torch.zeros(len(b), dtype=torch.bool))
@@ -121,7 +125,13 @@ class StoredModel:
     @property
     def tile(self) -> Size:
         """Of the first image what is no padding where detections are stored."""
-        return self.size[0] - 6, self.size[1] - 4
+        height, width = self.said["aug"]["img_shape"][0]
+        return height, width
+
+    @property
+    def scale(self) -> float:
+        """How much larger the first look is than the tile."""
+        return float(self.said["aug"]["scales"][0])
 
     def assert_filled(self) -> None:
         """Weights and pictures are those of the recipe."""
@@ -153,12 +163,15 @@ class StoredModel:
             **dict.fromkeys(("rpn_cls", "head_cls"), logits),
             **dict.fromkeys(("rpn_reg", "head_reg"), deltas),
         }
-        for name in found.keys() & self.said.keys():
+        compared = found.keys() & self.said.keys()
+        assert {"backbone", "neck", "att"} <= compared, f"maps of {sorted(compared)} alone"
+        assert compared & {"rpn_cls", "head_cls"}, "no maps of a head"
+        for name in compared:
             for ours, expected in zip(found[name], self.said[name], strict=True):
                 assert_statistics(ours, expected)
 
     def assert_losses_equal(self) -> None:
-        """Losses of one step with either supervision, and gradients with hard maps."""
+        """Losses of one step with each supervision, and gradients with hard maps."""
         names = {
             "loss_reg": "attention",
             "loss_seg": "attention_dice",
@@ -169,13 +182,14 @@ class StoredModel:
             **{f"s{i}.loss_cls": f"classification_{i + 1}" for i in range(9)},
             **{f"s{i}.loss_bbox": f"box_{i + 1}" for i in range(9)},
         }
+        assert self.said["loss"], "no losses to compare with"
         self.model.train()
         outputs = self.model(self.images)
-        losses = self.model.loss(outputs, self.targets, [self.size] * 2)
+        losses = self.model.loss(outputs, self.targets, [self.size] * len(self.images))
         pyramid = getattr(outputs, "proposals", outputs).pyramid
-        paintings = {"hard": ("hard", 0.01), "soft_bh": ("soft", 0.0001)}
+        own = self.model.neck.target
         for variant, stored in self.said["loss"].items():
-            self.model.neck.target, self.model.neck.weight = paintings[variant]
+            self._paint(PAINTINGS[variant])
             losses |= self.model.neck.loss(pyramid, self.targets)
             expected = {k: v for k, v in stored["_parsed"].items() if "acc" not in k}
             total = torch.stack(list(losses.values())).sum()
@@ -184,17 +198,24 @@ class StoredModel:
             for name, value in expected.items():
                 assert losses[names[name]].item() == pytest.approx(value, rel=1e-4), name
             if variant == "hard":
-                hard = total
-        hard.backward()
+                self._assert_gradients_equal(total)
+        self._paint(own)
+        self.fill()
+
+    def _paint(self, target: Painting) -> None:
+        """Supervises attention by other maps, with their weight."""
+        self.model.neck.target, self.model.neck.weight = target, WEIGHTS[target]
+
+    def _assert_gradients_equal(self, total: Tensor) -> None:
+        total.backward(retain_graph=True)  # other supervisions share what comes before them
         parameters = dict(self.model.named_parameters())
+        assert self.said["grad_norm"], "no gradients to compare with"
         for name, norm in self.said["grad_norm"].items():
             gradient = parameters[self.ours[name]].grad
             assert gradient.norm().item() == pytest.approx(norm, rel=1e-4), name
-        self.model.neck.target, self.model.neck.weight = paintings["hard"]
-        self.fill()
 
     @torch.no_grad()
-    def assert_detections_equal(self, stored: Mapping[str, Tensor], scale: float = 2.0) -> None:
+    def assert_detections_equal(self, stored: Mapping[str, Tensor]) -> None:
         """Proposals and detections of the first picture; boxes in the tile's own pixels."""
         outputs = self.model(self.images[:1])
         if "proposals" in stored:
@@ -202,7 +223,7 @@ class StoredModel:
             proposals = rpn.propose(outputs.proposals, [self.tile], rpn.test_limits)[0]
             assert_same_boxes(proposals.boxes, proposals.scores, stored["proposals"])
         found = self.model.decode(outputs, [self.tile])[0]
-        assert_same_boxes(found.boxes / scale, found.scores, stored["det_single"])
+        assert_same_boxes(found.boxes / self.scale, found.scores, stored["det_single"])
 
 
 def assert_same_boxes(
@@ -210,6 +231,7 @@ def assert_same_boxes(
 ) -> None:
     """Every box has its stored counterpart so near, within 1e-4 of its score, in any order."""
     assert len(boxes) == len(expected)
+    assert len(expected), "no boxes to compare with"
     off = (boxes[:, None] - expected[:, :4]).abs().amax(dim=-1) / pixels
     off = off.maximum((scores[:, None] - expected[:, 4]).abs() / 1e-4)
     for dim in (0, 1):

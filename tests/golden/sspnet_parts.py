@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from sspnet_attention import levels
 from sspnet_models import assert_same_boxes, settings
 from torch import Tensor
 
@@ -15,7 +16,6 @@ from tinyscope.matching import PRIORS
 from tinyscope.nn.heads.tower import rows
 from tinyscope.types import BACKGROUND, DenseOutputs, Pyramid, Size, Target
 
-STRIDES = (4, 8, 16, 32, 64)
 CPU = torch.device("cpu")
 KINDS = {"rpn": "faster", "retina": "retina", "fovea": "fovea"}
 """Detectors whose priors the files name."""
@@ -23,17 +23,24 @@ KINDS = {"rpn": "faster", "retina": "retina", "fovea": "fovea"}
 
 def assert_priors_equal(stored: Mapping[str, Tensor], said: Mapping[str, str]) -> None:
     """Anchors about the origin, on a small grid, and points."""
-    one = [(1, 1)] * len(STRIDES)
     sizes = [(h, w) for h, w in json.loads(said["feature_sizes"].translate(_AS_LISTS))]
+    strides = strides_of(len(sizes))
+    one = [(1, 1)] * len(sizes)
+    assert stored, "no priors to compare with"
     for name, expected in stored.items():
         found = re.fullmatch(r"(rpn|retina|fovea)\.(base|grid|points)(\d)", name)
         assert found, f"priors of an unknown kind: {name}"
         model = settings(KINDS[found[1]])
-        maker = PRIORS.build((model.get("rpn") or model)["priors"], "priors", strides=STRIDES)
+        maker = PRIORS.build((model.get("rpn") or model)["priors"], "priors", strides=strides)
         priors = maker(one if found[2] == "base" else sizes, CPU)
         here = priors[(priors.levels == int(found[3])).nonzero()[:, 0]]
         ours = here.centers if found[2] == "points" else here.boxes
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+
+
+def strides_of(count: int) -> tuple[int, ...]:
+    """Of so many levels, the finest of stride 4."""
+    return tuple(4 * 2**i for i in range(count))
 
 
 class FoveaCase:
@@ -46,19 +53,18 @@ class FoveaCase:
 
     def __init__(self, stored: Mapping[str, Tensor], said: Mapping[str, str]) -> None:
         self.stored, self.said = stored, said
-        logits, deltas = (
-            [stored[f"{name}{i}"] for i in range(len(STRIDES))] for name in ("cls", "reg")
-        )
+        logits, deltas = levels(stored, "cls"), levels(stored, "reg")
+        self.strides = strides_of(len(logits))
         self.classes, self.images = logits[0].shape[1], len(logits[0])
         self.outputs = DenseOutputs(
-            Pyramid(tuple(logits), STRIDES), rows(logits, self.classes), rows(deltas, 4)
+            Pyramid(tuple(logits), self.strides), rows(logits, self.classes), rows(deltas, 4)
         )
         kind, decay, _, nms, _, floor = said["nms"].split()
         assert kind == "soft_nms"
         self.detector: Any = build(
             settings("fovea")
             | {"backbone": {"name": "resnet", "depth": 18, "width": 8}}
-            | {"neck": {"name": "fpn", "channels": 4, "coarsest": STRIDES[-1]}}
+            | {"neck": {"name": "fpn", "channels": 4, "coarsest": self.strides[-1]}}
             | {"candidates": int(said["nms_pre"]), "score_threshold": float(said["score_thr"])}
             | {"limit": int(said["max_per_img"]), "decay": decay}
             | {"nms": float(nms), "decay_floor": float(floor)},
@@ -79,7 +85,7 @@ class FoveaCase:
             positive = assigned >= 0
             assert bool((assigned[~positive] == BACKGROUND).all())
             deltas = self.detector.coder.encode(self.priors, boxes[assigned.clamp(min=0)])
-            for level in range(len(STRIDES)):
+            for level in range(len(self.strides)):
                 here = self.priors.levels == level
                 labels = self.stored[f"labels{image}.lvl{level}"].flatten()
                 wanted = labels < self.classes

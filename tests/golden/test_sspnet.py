@@ -1,7 +1,6 @@
 """SSPNet's neck, supervision, sampler and detectors against the published implementation."""
 
 import pytest
-import sspnet_merging
 import sspnet_sampling
 from golden_files import Topic
 from sspnet_attention import (
@@ -12,6 +11,7 @@ from sspnet_attention import (
     settings,
 )
 from sspnet_looks import assert_looks_equal
+from sspnet_merging import assert_decay_equals, assert_files_merge_equal
 from sspnet_models import (
     StoredModel,
     assert_costs_equal,
@@ -30,8 +30,8 @@ def test_the_neck_equals_the_reference(file):
 
 @pytest.mark.parametrize("file", TOPIC.cases("sampler_*.safetensors"))
 def test_background_is_drawn_as_by_the_reference(file):
-    settings = sspnet_sampling.settings_of(TOPIC, file)
-    sspnet_sampling.assert_case_equals(TOPIC.tensors(file), settings)
+    said = sspnet_sampling.settings_of(TOPIC, file)
+    sspnet_sampling.assert_case_equals(TOPIC.tensors(file), said)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("sampler_meta*.json"))
@@ -56,13 +56,12 @@ def test_the_supervision_equals_the_reference(file):
 
 @pytest.mark.parametrize("file", TOPIC.cases("soft_nms*.safetensors"))
 def test_detections_decay_as_by_the_reference(file):
-    settings = sspnet_merging.settings_of(TOPIC.folder / file)
-    sspnet_merging.assert_decay_equals(TOPIC.tensors(file), settings)
+    assert_decay_equals(TOPIC.tensors(file), settings(TOPIC.folder / file))
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("tile_merge*.json"))
 def test_tiles_are_merged_as_by_the_reference(file, tmp_path):
-    sspnet_merging.assert_files_merge_equal(TOPIC.json(file), tmp_path)
+    assert_files_merge_equal(TOPIC.json(file), tmp_path)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("anchors*.safetensors"))
