@@ -222,7 +222,11 @@ def assignment(
         list[str], typer.Argument(help="Names of recipes, or YAML files; compared side by side.")
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set, where the recipes name none.")
+        Path | None,
+        typer.Option(
+            help="Folder of the data set. Recipes that name a data set of their own read that one, "
+            "unless with --set data.train=null --set data.val=null."
+        ),
     ] = None,
     overrides: Overrides = None,
     variant: Annotated[
