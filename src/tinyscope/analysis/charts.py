@@ -4,6 +4,7 @@ Needs matplotlib, the extra `plots`.
 """
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ Series = tuple[Sequence[float], Sequence[float]]
 
 SIDE_TICKS = (2, 4, 8, 16, 32, 64, 128)
 FOUND, MISSED = "#2e9e44", "#d43a2f"
+WIDTH, HEIGHT = 4.8, 3.0
+"""Of a chart, inches; one of many bars is wider."""
+_BAR, _LETTER, _SIDES = 0.2, 0.075, 0.9
+"""Inches for a bar, for a letter of a group's name, and beside the axes."""
 
 
 def line_chart(
@@ -117,6 +122,8 @@ def stacked_chart(
 ) -> str:
     """Bars of the parts that make a whole, on top of each other, in groups side by side, as SVG.
 
+    It is as wide as bars and names of groups need.
+
     Args:
         groups: Shares 0 to 1 by group, bar and part.
         colors: Of the parts, in the order in which they lie on each other.
@@ -125,13 +132,15 @@ def stacked_chart(
     """
 
     def draw(axes: "Axes") -> None:
-        places: list[int] = []
+        places: list[float] = []
         names: list[str] = []
         start = 0
         for group, bars in groups.items():
             if not bars:
                 continue
-            at = [start + i for i in range(len(bars))]
+            room = max(len(bars), math.ceil(len(group) * _LETTER / _BAR))
+            first = start + (room - len(bars)) / 2
+            at = [first + i for i in range(len(bars))]
             below = np.zeros(len(bars))
             for part, color in colors.items():
                 heights = np.array([100 * bar[part] for bar in bars.values()])
@@ -144,9 +153,13 @@ def stacked_chart(
             )
             places += at
             names += bars
-            start = at[-1] + 2
+            start += room + 1
         axes.set_xticks(places, names, rotation=90)
         axes.set(ylabel=y, ylim=(0, 100))
+        if not places:
+            return
+        axes.set_xlim(-1, start - 1)
+        axes.figure.set_size_inches(max(WIDTH, start * _BAR + _SIDES), HEIGHT)
         axes.figure.legend(
             loc="outside lower center", ncols=len(colors), frameon=False, fontsize=8, title=of
         )
@@ -162,7 +175,7 @@ def _svg(draw: Callable[[Any], None]) -> str:
         raise SettingsError("charts need matplotlib; pip install 'tinyscope[plots]'") from error
     # A salt makes equal charts equal files; text stays text, so that it can be searched.
     with mpl.rc_context({"svg.hashsalt": "tinyscope", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(4.8, 3.0), layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
