@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -63,7 +64,8 @@ def assignment_picture(
 ) -> Image.Image:
     """Panels side by side below their titles; of a large window the part with most objects.
 
-    Dots are centers of positive priors in the color of their level, with a line to their object;
+    Dots are centers of positive priors in the color of their level, with a line to their object,
+    and beside them stands how many share a center, where several do;
     objects without any prior are red, and shown rather than any number of others.
 
     Args:
@@ -125,8 +127,7 @@ def _painted(image: Tensor, panel: Panel, corner: Tensor) -> Image.Image:
     colors = [OF_CLASSES[level % len(OF_CLASSES)] for level in panel.levels.tolist()]
     for line, color in zip(torch.cat([points, ends], dim=1).tolist(), colors, strict=True):
         draw.line(line, fill=color)
-    for (x, y), color in zip(points.tolist(), colors, strict=True):
-        draw.rectangle([x - DOT, y - DOT, x + DOT, y + DOT], fill=color, outline=(0, 0, 0))
+    _draw_dots(draw, points, panel.levels)
     inside = ((points >= 0) & (points < torch.tensor(picture.size))).all(dim=1)
     counts = torch.bincount(panel.levels[inside], minlength=len(panel.strides)).tolist()
     levels = [
@@ -134,3 +135,22 @@ def _painted(image: Tensor, panel: Panel, corner: Tensor) -> Image.Image:
         for i, (stride, count) in enumerate(zip(panel.strides, counts, strict=True))
     ]
     return with_legend(picture, [*layers, *levels])
+
+
+def _draw_dots(
+    draw: ImageDraw.ImageDraw, points: Float[Tensor, "m 2"], levels: Int64[Tensor, "m"]
+) -> None:
+    """A dot for every level at every place, side by side, and how many priors they stand for."""
+    font = ImageFont.load_default(10)
+    spots = torch.cat([points.round(), levels[:, None]], dim=1)
+    spots, counts = torch.unique(spots, dim=0, return_counts=True)  # ordered by x, y, level
+    rows = zip(spots.tolist(), counts.tolist(), strict=True)
+    for (x, y), here in groupby(rows, key=lambda row: row[0][:2]):
+        total, right = 0, x
+        for (_, _, level), count in here:
+            frame = [right - DOT, y - DOT, right + DOT, y + DOT]
+            draw.rectangle(frame, OF_CLASSES[int(level) % len(OF_CLASSES)], outline=(0, 0, 0))
+            total, right = total + count, right + 2 * DOT + 1
+        if total > 1:
+            place = (right, y)
+            draw.text(place, str(total), _INK, font, "lm", stroke_width=1, stroke_fill=_BACKDROP)

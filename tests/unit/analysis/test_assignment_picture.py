@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from PIL import ImageDraw
 
 from tinyscope.analysis.assignment_picture import SHOWN, WIDE, Panel, assignment_picture
 from tinyscope.analysis.pictures import MISSED, OF_CLASSES
@@ -48,6 +49,23 @@ def test_dots_have_the_color_of_their_level():
     assert OF_CLASSES[1] in drawn
     assert OF_CLASSES[0] not in drawn
     assert MISSED not in drawn
+
+
+def test_priors_that_share_a_center_are_counted_beside_it(monkeypatch):
+    texts = []
+    write = ImageDraw.ImageDraw.text
+
+    def noted(draw, place, text, *args, **options):
+        texts.append(text)
+        return write(draw, place, text, *args, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    centers = [[42.0, 42], [42, 42], [42, 42], [50, 50], [60, 60], [60, 60]]
+    panel = panel_of([[40.0, 40, 48, 48]], [0] * 6, centers, [0, 0, 0, 0, 0, 1])
+    drawn = assignment_picture(IMAGE[:, :64, :64], [panel], "one")
+    assert [text for text in texts if text.isdigit()] == ["3", "2"]
+    # Dots of two levels at one place lie side by side, so that both are seen.
+    assert set(OF_CLASSES[:2]) <= colors(drawn, 640)
 
 
 def test_a_window_without_objects_can_be_painted():
