@@ -25,6 +25,7 @@ class Audit:
         assigner, priors: Name and options of each.
         first_of_two: Whether it is the first stage of a two-stage detector.
         strides: Of the levels, pixels.
+        sides: Of the priors of a cell of every level, square roots of areas, pixels.
         seen: What the data set was seen through.
         views: How many windows or tiles that were.
         tally: The counts.
@@ -36,6 +37,7 @@ class Audit:
     priors: Mapping[str, Any]
     first_of_two: bool
     strides: tuple[int, ...]
+    sides: tuple[tuple[float, ...], ...]
     seen: str
     views: int
     tally: Tally
@@ -57,6 +59,7 @@ class Audit:
             "priors": dict(self.priors),
             "stage": "first of two" if self.first_of_two else "only",
             "strides": list(self.strides),
+            "prior_sides": [list(level) for level in self.sides],
             "seen": self.seen,
             "views": self.views,
             "sizes": {
@@ -156,6 +159,9 @@ class AssignmentReport:
         lines = []
         for audit in self.audits:
             lines.append(f"{audit.name}: {_text(audit.assigner)}, priors {_text(audit.priors)}")
+            levels = zip(audit.strides, audit.sides, strict=True)
+            sides = [f"{', '.join(f'{x:g}' for x in each)} on stride {s}" for s, each in levels]
+            lines.append(f"  sides of its priors, pixels: {'; '.join(sides)}")
             if audit.first_of_two:
                 lines.append("  its first stage; what the second is given depends on weights")
             lines.append(f"  {audit.seen}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from tinyscope.detectors.matching import assign_batch, standing
 from tinyscope.detectors.parts import Assigner, PriorMaker
 from tinyscope.detectors.two_stage import TwoStageDetector
+from tinyscope.ops.boxes import box_areas
 from tinyscope.types import Priors, Size, Target
 
 
@@ -65,6 +66,19 @@ class AssigningStage:
             stage.overhang,
             stage.own_padding,
             two,
+        )
+
+    @property
+    def sides(self) -> tuple[tuple[float, ...], ...]:
+        """Sides of the priors of a cell of every level, square roots of areas, pixels.
+
+        Those of one area, as of several ratios, are named once.
+        """
+        one = self.priors([(1, 1)] * len(self.strides), torch.device("cpu"))
+        sides = box_areas(one.boxes).sqrt().round(decimals=1)
+        return tuple(
+            tuple(round(side, 1) for side in sides[one.levels == level].unique().tolist())
+            for level in range(len(self.strides))
         )
 
     @torch.no_grad()

@@ -115,6 +115,7 @@ class _Way:
             parts["priors"],
             self.stage.first_of_two,
             self.stage.strides,
+            self.stage.sides,
             self.seen,
             self.views,
             self.tally,
