@@ -7,6 +7,7 @@ from torch import nn
 
 from tinyscope.catalog import arguments
 from tinyscope.detectors.neck import refuse_dropped_losses
+from tinyscope.detectors.parts import BatchAssigner
 from tinyscope.errors import SettingsError
 from tinyscope.ops.receptive_field import receptive_field
 from tinyscope.settings import IN_A_MODEL, check_part, table
@@ -120,7 +121,21 @@ def _simple(owner: Mapping[str, Any], key: str, path: str, **supplied: Any) -> A
     return table(key).build(owner[key], f"{path}.{key}", **supplied)
 
 
+def _refuse_carrying(owner: Mapping[str, Any], path: str, parts: Mapping[str, Any]) -> None:
+    """Priors cannot be carried from image to image where each image has others."""
+    assigner = parts.get("assigner")
+    if not isinstance(assigner, BatchAssigner) or not assigner.carry:
+        return
+    for key in ("overhang", "own_padding"):
+        if owner.get(key) is not None:
+            raise SettingsError(
+                f"{path}.{key}: got {owner[key]}, by which each image has priors of its own, but "
+                f"{path}.assigner.carry takes those that the image before left; set one of them"
+            )
+
+
 def _assemble(owner: Mapping[str, Any], path: str, key: str, parts: Mapping[str, Any]) -> Any:
     """The owner, from its own options and its finished parts."""
+    _refuse_carrying(owner, path, parts)
     options = {k: v for k, v in owner.items() if k not in IN_A_MODEL}
     return table(key).build(options, path, **parts)

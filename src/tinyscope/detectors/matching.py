@@ -65,19 +65,29 @@ def assign_batch(
 
     Rows of the target without its ignored ones, BACKGROUND or IGNORED; background priors that an
     ignored row covers are IGNORED, as in `match`. Assigners that take whole batches get the batch.
-    Where `chosen` says which priors each image has, each is assigned alone, and as if there were
-    no others.
+    Where `chosen` says which priors each image has, it is assigned as if there were no others, and
+    alone if images have different ones.
+
+    Raises:
+        ValueError: What an image is assigned depends on others that have other priors.
     """
     boxes = [target.boxes[~target.ignore] for target in targets]
-    if chosen is not None:
+    if chosen is None:
+        assigned = _of_all(priors, boxes, assigner)
+    elif all(torch.equal(mask, chosen[0]) for mask in chosen):
+        rows = _of_all(priors[chosen[0]], boxes, assigner) if boxes else []
+        assigned = [_placed(of_image, chosen[0]) for of_image in rows]
+    elif isinstance(assigner, BatchAssigner) and assigner.carry:
+        raise ValueError(
+            f"carry: images of a batch have {[int(mask.sum()) for mask in chosen]} priors, and "
+            "those of one cannot be what another one left; set carry: false, or neither overhang "
+            "nor own_padding"
+        )
+    else:
         assigned = [
-            _among(mask, priors, objects, assigner)
+            _placed(assigner(priors[mask], objects), mask)
             for mask, objects in zip(chosen, boxes, strict=True)
         ]
-    elif isinstance(assigner, BatchAssigner):
-        assigned = assigner.batch(priors, boxes)
-    else:
-        assigned = [assigner(priors, objects) for objects in boxes]
     return [
         spare_ignored(rows, priors, target.boxes[target.ignore], threshold=ignore_threshold)
         for rows, target in zip(assigned, targets, strict=True)
@@ -93,8 +103,15 @@ def standing(
     return [taking_part(priors, size, overhang=overhang, divisor=divisor) for size in sizes]
 
 
-def _among(mask: Tensor, priors: Priors, objects: Tensor, assigner: Assigner) -> Tensor:
-    """Rows of `objects` that the chosen priors answer for; the others are IGNORED."""
-    assigned = torch.full_like(priors.levels, IGNORED)
-    assigned[mask] = assigner(priors[mask], objects)
+def _of_all(priors: Priors, boxes: Sequence[Tensor], assigner: Assigner) -> list[Tensor]:
+    """What all priors answer for in each image of a batch."""
+    if isinstance(assigner, BatchAssigner):
+        return assigner.batch(priors, boxes)
+    return [assigner(priors, objects) for objects in boxes]
+
+
+def _placed(rows: Tensor, mask: Tensor) -> Tensor:
+    """Rows of the chosen priors among all; the others are IGNORED."""
+    assigned = torch.full_like(mask, IGNORED, dtype=torch.int64)
+    assigned[mask] = rows
     return assigned

@@ -28,7 +28,13 @@ class Assigner(Protocol):
 
 @runtime_checkable
 class BatchAssigner(Assigner, Protocol):
-    """An assigner that takes the objects of all images of a batch at once."""
+    """An assigner that takes the objects of all images of a batch at once.
+
+    Where it has `carry`, what an image is assigned depends on the images before it.
+    """
+
+    @property
+    def carry(self) -> bool: ...
 
     def batch(self, priors: Priors, boxes: Sequence[Tensor]) -> list[Int64[Tensor, "p"]]: ...
 

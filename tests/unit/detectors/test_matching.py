@@ -57,6 +57,34 @@ def test_an_assigner_that_takes_batches_gets_the_batch():
     assert not torch.equal(found[0].positive, found[1].positive)
 
 
+def test_images_that_have_the_same_priors_are_assigned_as_a_batch():
+    carried = HierarchicalAssigner(shrink=0.3, carry=True)
+    twice = [TARGETS[0], TARGETS[0]]
+    chosen = standing(PRIORS, [(48, 64)] * 2, overhang=0.0, divisor=None)
+    assert chosen is not None
+    assert not chosen[0].all()
+    found = match_batch(PRIORS, twice, carried, TakeAll(), ignore_threshold=0.5, chosen=chosen)
+    left = [
+        m.positive
+        for m in match_batch(PRIORS[chosen[0]], twice, carried, TakeAll(), ignore_threshold=0.5)
+    ]
+    places = chosen[0].nonzero()[:, 0]
+    assert all(torch.equal(m.positive, places[rows]) for m, rows in zip(found, left, strict=True))
+    assert not torch.equal(*left)
+
+
+def test_priors_are_not_carried_to_an_image_that_has_others():
+    carried = HierarchicalAssigner(carry=True)
+    chosen = standing(PRIORS, [(48, 64), (30, 40)], overhang=0.0, divisor=None)
+    with pytest.raises(ValueError, match=r"carry: images of a batch have \[\d+, \d+\] priors"):
+        match_batch(PRIORS, TARGETS[:2], carried, TakeAll(), ignore_threshold=0.5, chosen=chosen)
+    carrying = {**MODEL, "assigner": {"name": "hierarchical", "carry": True}}
+    for option in ("overhang", "own_padding"):
+        with pytest.raises(SettingsError, match=rf"model\.{option}: got 8.*assigner\.carry"):
+            build({**carrying, option: 8}, classes=2)
+    build(carrying, classes=2)
+
+
 def test_priors_that_an_image_does_not_have_are_no_rivals_and_learn_nothing():
     corner = target((0, 0, 3, 3))
     assigner = HierarchicalAssigner()
