@@ -59,11 +59,16 @@ def most_similar(
         priors: xyxy, pixels; where there are fewer than `count`, each box gets all of them.
         count: At least 1.
         kind: By what measure. Priors of similarity 0 are none of a box's; of `iou` they are many,
-            of `kullback_leibler_exp` those too far for float32.
+            of `kullback_leibler_exp` those too far for float32, which of a tiny box may be all.
 
     Returns:
         Pairs by box, each box's most similar first.
+
+    Raises:
+        ValueError: A box or prior is not finite.
     """
+    _refuse_infinite(boxes, "box")
+    _refuse_infinite(priors, "prior")
     count = min(count, len(priors))
     found = []
     for start, turn in _turns(boxes, priors, kind):
@@ -71,6 +76,7 @@ def most_similar(
         order = scores.argsort(descending=True, stable=True)
         order = order[rows[order].argsort(stable=True)]
         rows, columns, scores = rows[order], columns[order], scores[order]
+        assert len(rows) >= count * len(turn.boxes), "a box has fewer pairs than it is to have"
         firsts = torch.searchsorted(rows, torch.arange(len(turn.boxes), device=rows.device))
         near = scores >= scores[firsts + count - 1][rows]
         if kind != "giou":
@@ -86,13 +92,29 @@ def similar(
     floor: float,
     kind: Kind = "kullback_leibler",
 ) -> Pairs:
-    """All pairs of a box and a prior whose similarity is at least `floor`, by box."""
+    """All pairs of a box and a prior whose similarity is at least `floor`, by box.
+
+    Raises:
+        ValueError: A box or prior is not finite.
+    """
+    _refuse_infinite(boxes, "box")
+    _refuse_infinite(priors, "prior")
     found = []
     for start, turn in _turns(boxes, priors, kind):
         wanted = turn.boxes.new_full((len(turn.boxes),), floor, dtype=torch.float32)
         rows, columns, scores = turn.at_least(wanted)
         found.append(Pairs(rows + start, columns, scores))
     return _joined(found, boxes)
+
+
+def _refuse_infinite(boxes: Tensor, name: str) -> None:
+    finite = boxes.isfinite()
+    if not finite.all():
+        row = int((~finite).any(dim=1).nonzero()[0])
+        raise ValueError(
+            f"{name} {row} is {boxes[row].tolist()}; nothing is similar to what is not finite, "
+            "leave it out"
+        )
 
 
 def _turns(boxes: Tensor, priors: Tensor, kind: Kind) -> Iterator[tuple[int, "_Turn"]]:

@@ -125,3 +125,21 @@ def test_matrix_products_of_few_digits_change_nothing():
     expected = most_similar(boxes, priors, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(most_similar(boxes, priors, 3).priors, expected.priors)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_refused_by_row_and_value(value):
+    boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0], [0.0, value, 8.0, 8.0]])
+    for kind in ("kullback_leibler", "giou"):
+        with pytest.raises(ValueError, match=rf"box 1 is \[0\.0, {value}, 8\.0, 8\.0\]"):
+            most_similar(boxes, PRIORS, 3, kind)
+        with pytest.raises(ValueError, match=rf"prior 1 is \[0\.0, {value}"):
+            similar(boxes[:1], boxes, 0.8, kind)
+
+
+@pytest.mark.parametrize("kind", ["kullback_leibler_exp", "iou"])
+def test_a_tiny_box_between_far_priors_has_none_where_similarities_end_at_0(kind):
+    tiny = torch.tensor([[30.0, 30.0, 31.0, 31.0]])
+    far = torch.tensor([[0.0, 0.0, 8.0, 8.0], [64.0, 64.0, 72.0, 72.0]])
+    assert not len(most_similar(tiny, far, 1, kind).boxes)
+    assert len(most_similar(tiny, far, 1, "kullback_leibler").boxes)
