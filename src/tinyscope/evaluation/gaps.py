@@ -20,7 +20,7 @@ def best_first(parts: Sequence[Ranked]) -> tuple[Ranked, Int64[ndarray, "d"]]:
         if f.name != "starts"
     }
     starts = np.sum([part.starts for part in parts], axis=0)
-    labels = np.concatenate([_labels(part) for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
     # Of one class, groups are in the order of images, and ranks those within an image.
     order = np.lexsort((columns["ranks"], columns["groups"], -columns["scores"], labels))
     place = np.empty(len(order), dtype=np.int64)
@@ -60,7 +60,7 @@ class Gaps:
         # A score of 0.123 counts at 0, 0.01 .. 0.12.
         step = np.searchsorted(COUNTED_SCORES, every.scores, side="right")
         steps = len(COUNTED_SCORES) + 1
-        step += steps * _labels(every)
+        step += steps * every.labels
         for a, counting in enumerate(inside):
             for m, limit in enumerate(self._limits):
                 rows = np.flatnonzero(counting & (every.ranks < limit))
@@ -86,7 +86,3 @@ class Gaps:
         key = level * self._images + every.groups[rows] % self._images
         keys: ndarray = key * self._limits[-1] + every.ranks[rows]
         return keys
-
-
-def _labels(ranked: Ranked) -> Int64[ndarray, "d"]:
-    return np.repeat(np.arange(len(ranked.starts) - 1), np.diff(ranked.starts))

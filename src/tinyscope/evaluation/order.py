@@ -72,6 +72,11 @@ class Ranked:
         chosen = {name: column[rows] for name, column in columns.items() if name != "starts"}
         return Ranked(**chosen, starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
+    @property
+    def labels(self) -> Int64[ndarray, "d"]:
+        """The class of each."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
     def rows(self, label: int) -> slice:
         """Rows of one class."""
         return slice(int(self.starts[label]), int(self.starts[label + 1]))

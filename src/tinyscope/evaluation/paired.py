@@ -88,8 +88,7 @@ class Paired:
                         every.hit,
                     )
                 )
-        labels = np.repeat(np.arange(len(ranked.starts) - 1), np.diff(ranked.starts))
-        self._left.append(ranked.take(left, labels[left]))
+        self._left.append(ranked.take(left, ranked.labels[left]))
         self._rows += len(left)
 
     def join(self) -> Ranked:
