@@ -83,9 +83,7 @@ def test_levels_are_as_large_as_those_of_a_forward_pass(recipe):
     stage = stage_of(recipe, TINY) if recipe == "quick/faster_rcnn" else stage_of(recipe)
     overrides = [TINY] if recipe == "quick/faster_rcnn" else []
     detector = build(load_recipe(recipe, overrides).model, 1)
-    samples = [
-        Sample(torch.zeros(3, *size, dtype=torch.uint8), Target.empty()) for size in sizes
-    ]
+    samples = [Sample(torch.zeros(3, *size, dtype=torch.uint8), Target.empty()) for size in sizes]
     images = collate(samples, side_divisor(detector)).images.float()
     with torch.no_grad():
         pyramid = detector.neck(detector.backbone(images))
