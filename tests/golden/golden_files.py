@@ -58,6 +58,12 @@ class Topic:
         self._read.add(file)
         return json.loads((self.folder / file).read_text()) if self.has(file) else {}
 
+    def companion(self, file: str) -> Any:
+        """The content of a JSON file that another one needs; without it the test fails."""
+        content = self.json(file)
+        assert content, f"{self.folder / file}: missing or empty, so nothing would be compared"
+        return content
+
     def tensors(self, file: str) -> dict[str, Tensor]:
         """A safetensors file's content; an empty dict where the folder lacks it."""
         self._read.add(file)

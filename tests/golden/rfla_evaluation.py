@@ -14,6 +14,8 @@ from tinyscope.formats.coco import read_annotations, read_detections
 
 TOLERANCE = 1e-6
 FROM_025 = (0.25, 0.5, 0.75)
+"""The other thresholds of a run. The files have none, only how many, and the fixtures' README says
+where these begin; that they are quarters is told by the names of the figures, AP25, AP50, AP75."""
 OURS = {
     "olrp_K_A": "oLRP",
     "olrp_loc_K_A": "oLRP_loc",
@@ -42,7 +44,10 @@ def assert_run_equals(
 
 
 def options(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Our options for a published run, as the file describes it."""
+    """Our options for a published run: of the file, but for the thresholds, which it only counts.
+
+    That a `perfect` run has the objects themselves for detections stands in its name alone.
+    """
     count = len(run["recall_last_maxdet_T_by_K_by_A"])
     thresholds = {len(COCO_THRESHOLDS): COCO_THRESHOLDS, len(FROM_025): FROM_025}[count]
     return {

@@ -1,10 +1,12 @@
 """Receptive fields, similarities, assignment and targets of the reference, compared with ours."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import torch
+from rfla_files import numbered, target
 from torch import Tensor
 
 from tinyscope.detectors.matching import match_batch
@@ -24,7 +26,6 @@ from tinyscope.ops.gaussians import Kind, paired_distance, similarity
 from tinyscope.types import BACKGROUND, IGNORED, Matches, Priors, Size, Target
 
 CPU = torch.device("cpu")
-FIRST_STRIDE = {"p2": 4, "p3": 8}
 KINDS: dict[str, Kind] = {
     "kl": "kullback_leibler",
     "kl_10": "kullback_leibler_10",
@@ -38,21 +39,23 @@ KINDS: dict[str, Kind] = {
 
 def assert_constants_equal(case: Any) -> None:
     """The fields of the levels, the shapes of the priors, and the grid they stand in."""
-    if not case:
-        return
     assert list(PUBLISHED.values()) == case["trf_p2_to_p7"]
-    for name, expected in case.items():
-        if isinstance(expected, dict) and "base_anchors" in expected:
-            _assert_shapes_equal(name, expected)
+    shapes = [name for name, part in case.items() if "base_anchors" in part]
+    assert shapes, "no level's shapes to compare"
+    for name in shapes:
+        _assert_shapes_equal(case[name])
     _assert_grid_equal(case["grid_example"], case["valid_flags_example"])
 
 
-def _assert_shapes_equal(name: str, expected: Mapping[str, Any]) -> None:
+def _assert_shapes_equal(expected: Mapping[str, Any]) -> None:
     strides = expected["strides"]
     shapes = torch.tensor(expected["base_anchors"])  # (levels, ratios, 4)
-    ratios = [1.0] if shapes.shape[1] == 1 else [0.5, 1.0, 2.0]
     assert [len(level) for level in shapes] == expected["num_base"]
-    fraction = 1 / 3 if "third" in name else 1 / 2
+    # The file has neither; those of its first level must do for all.
+    width, height = (shapes[0, :, 2:] - shapes[0, :, :2]).double().unbind(dim=1)
+    ratios = [round(ratio, 4) for ratio in (height / width).tolist()]
+    side = (width * height).sqrt().mean().item()
+    fraction = float(Fraction(side / expected["trf"][0]).limit_denominator(100))
     for fields, given in ((expected["trf"], "network"), (None, tuple(map(float, expected["trf"])))):
         maker = ReceptiveFields(
             strides,
@@ -83,6 +86,7 @@ def _assert_grid_equal(grid: Mapping[str, Any], valid: Mapping[str, Any]) -> Non
 
 def assert_similarities_equal(case: Mapping[str, Tensor]) -> None:
     """Every mode of the file, relative error at most 1e-5."""
+    assert any(key.startswith("out.") for key in case), "no similarities to compare"
     for key, expected in case.items():
         mode = key.removeprefix("out.").removesuffix(".double")
         if mode == "center_distance2":
@@ -98,6 +102,7 @@ def assert_similarities_equal(case: Mapping[str, Tensor]) -> None:
 
 def assert_assignments_equal(tensors: Mapping[str, Tensor], cases: Any) -> None:
     """Codes of both rounds and of the whole, exactly; similarities to 1e-5."""
+    assert cases, "no cases to compare"
     for name, case in cases.items():
         _assert_assignment_equals(name, case, tensors)
 
@@ -195,13 +200,13 @@ def _prior_set(name: str, tensors: Mapping[str, Tensor]) -> str:
 
 def assert_proposal_targets_equal(tensors: Mapping[str, Tensor], case: Any) -> None:
     """What the anchors of the first stage learn, as published and relative to whole anchors."""
-    if not case:
-        return
-    levels = [x.shape[-2:] for _, x in _numbered(tensors, "in.feat")]
+    levels = [x.shape[-2:] for x in numbered(tensors, "in.feat")]
     padded = case["image_metas"][0]["pad_shape"]
     priors = _anchors([padded[0] // size[0] for size in levels], [(*s,) for s in levels])
-    targets = [_target(boxes) for _, boxes in _numbered(tensors, "in.gt")]
-    for tag in (key for key in case if key != "image_metas"):
+    targets = [target(boxes) for boxes in numbered(tensors, "in.gt")]
+    tags = [key for key in case if key != "image_metas"]
+    assert tags, "no settings to compare"
+    for tag in tags:
         overhang = None if tag.startswith("faster") else 0.0
         chosen = [
             taking_part(priors, _size(meta["img_shape"]), overhang=overhang)
@@ -246,15 +251,13 @@ def _assert_proposals_learn(
 
 def assert_point_targets_equal(tensors: Mapping[str, Tensor], case: Any) -> None:
     """What the points of FCOS learn, in a batch and by each image alone."""
-    if not case:
-        return
     results = case["results"]
-    targets = [
-        _target(boxes, tensors[f"in.label{number}"])
-        for number, boxes in _numbered(tensors, "in.gt")
-    ]
-    for tag in (t for t in results if not t.startswith("carry")):
-        priors = _points(tag, tuple(case["image_hw"]))
+    boxes, labels = numbered(tensors, "in.gt"), numbered(tensors, "in.label")
+    targets = [target(b, k) for b, k in zip(boxes, labels, strict=True)]
+    tags = [tag for tag in results if not tag.startswith("carry")]
+    assert tags, "no settings to compare"
+    for tag in tags:
+        priors = _points(tag, case, tensors, _size(case["image_hw"]))
         first = re.search(r"_k(\d+)", tag)
         assigner = HierarchicalAssigner(first=int(first[1]) if first else 3, carry=True)
         alone = HierarchicalAssigner(first=assigner.first)
@@ -289,11 +292,12 @@ def _assert_points_learn(
 
 def assert_carried_fields_equal(tensors: Mapping[str, Tensor], case: Any) -> None:
     """Codes of each image of a batch whose fields shrink from image to image."""
-    for tag, result in case.get("results", {}).items():
-        if not tag.startswith("carry"):
-            continue
+    tags = [tag for tag in case["results"] if tag.startswith("carry")]
+    assert tags, "no batches to compare"
+    for tag in tags:
+        result = case["results"][tag]
         expected = tensors[f"{tag}.gt_inds"].long()
-        priors = _points(tag, tuple(result["image_hw"]))
+        priors = _points(tag, case, tensors, _size(result["image_hw"]))
         assigner = HierarchicalAssigner(ignore=0.8, carry=True)
         found = assigner.batch(priors, [tensors[f"{tag}.gts"]] * len(expected))
         assert torch.equal(_codes(torch.stack(found)), expected), tag
@@ -327,26 +331,16 @@ def _anchors(strides: list[int], sizes: list[Size]) -> Priors:
     return maker(sizes, CPU)
 
 
-def _points(tag: str, size: Size) -> Priors:
-    """Of five levels, from the one that the tag names on."""
-    start = next(stride for name, stride in FIRST_STRIDE.items() if name in tag.split("_"))
-    strides = [start * 2**i for i in range(5)]
+def _points(tag: str, case: Any, tensors: Mapping[str, Tensor], size: Size) -> Priors:
+    """Those of an image of `size`, of the levels whose maps the file has by the tag's first."""
+    start = re.search(r"p\d", tag)
+    assert start, f"levels of an unknown name: {tag}"
+    maps = list(numbered(tensors, f"{start[0]}.in.feat"))
+    first = case["image_hw"][0] // maps[0].shape[-2]
+    strides = [first * 2**i for i in range(len(maps))]
     maker = ReceptiveFields(strides, receptive_fields="published")
     return maker([(-(-size[0] // s), -(-size[1] // s)) for s in strides], CPU)
 
 
-def _target(boxes: Tensor, labels: Tensor | None = None) -> Target:
-    zeros = torch.zeros(len(boxes), dtype=torch.int64)
-    return Target(boxes, zeros if labels is None else labels, zeros.bool())
-
-
 def _size(shape: list[int]) -> Size:
     return shape[0], shape[1]
-
-
-def _numbered(tensors: Mapping[str, Tensor], start: str) -> Iterator[tuple[int, Tensor]]:
-    """Tensors whose names are `start` and a number, in order."""
-    number = 0
-    while (found := tensors.get(f"{start}{number}")) is not None:
-        yield number, found
-        number += 1

@@ -41,7 +41,7 @@ RUNS = [
 def test_scores_equal_the_published_evaluator(file, case, run, tmp_path):
     content = TOPIC.json(file)
     rfla_evaluation.assert_names_are_those_published(content["stat_names"])
-    truth, rows = TOPIC.json(f"eval_{case}_gt.json"), TOPIC.json(f"eval_{case}_det.json")
+    truth, rows = TOPIC.companion(f"eval_{case}_gt.json"), TOPIC.companion(f"eval_{case}_det.json")
     expected = content["cases"][case]["runs"][run]
     rfla_evaluation.assert_run_equals(truth, rows, expected, run, tmp_path)
 
@@ -56,7 +56,7 @@ def test_the_convolutions_and_views_of_detectors_equal_the_reference(file, case)
 
 @pytest.mark.parametrize("file", TOPIC.cases("rfp*.safetensors"))
 def test_the_recursive_pyramid_equals_the_reference(file):
-    assert_recursion_equals(TOPIC.tensors(file), TOPIC.json("detectors_info.json"))
+    assert_recursion_equals(TOPIC.tensors(file), TOPIC.companion("detectors_info.json"))
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("manifest_detectors*.json"))
@@ -64,14 +64,14 @@ def test_names_and_shapes_of_detectors_have_their_place(file):
     assert_maps_detectors(TOPIC.json(file))
 
 
-def test_a_fresh_switchable_convolution_is_the_reference_s():
-    if said := TOPIC.json("detectors_info.json"):
-        assert_fresh(said["fresh_sac"])
+@pytest.mark.parametrize("file", TOPIC.cases("detectors_info*.json"))
+def test_a_fresh_switchable_convolution_is_the_reference_s(file):
+    assert_fresh(TOPIC.companion(file)["fresh_sac"])
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("rf_constants*.json"))
 def test_receptive_fields_as_priors_equal_the_reference(file):
-    assert_constants_equal(TOPIC.json(file))
+    assert_constants_equal(TOPIC.companion(file))
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("rfd*.safetensors"))
@@ -81,46 +81,45 @@ def test_similarities_of_boxes_equal_the_reference(file):
 
 @pytest.mark.parametrize("file", TOPIC.cases("hla*.safetensors"))
 def test_hierarchical_assignment_equals_the_reference(file):
-    cases_of_file = TOPIC.json(file.replace(".safetensors", "_cases.json"))
+    cases_of_file = TOPIC.companion(file.replace(".safetensors", "_cases.json"))
     assert_assignments_equal(TOPIC.tensors(file), cases_of_file)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("rpn*.safetensors"))
 def test_targets_of_proposals_equal_the_reference(file):
-    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    case = TOPIC.companion(file.replace(".safetensors", ".json"))
     assert_proposal_targets_equal(TOPIC.tensors(file), case)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("fcos*.safetensors"))
 def test_targets_of_points_equal_the_reference(file):
-    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    case = TOPIC.companion(file.replace(".safetensors", ".json"))
     assert_point_targets_equal(TOPIC.tensors(file), case)
     assert_carried_fields_equal(TOPIC.tensors(file), case)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("rpn*.safetensors"))
 def test_losses_and_proposals_of_the_first_stage_equal_the_reference(file):
-    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    case = TOPIC.companion(file.replace(".safetensors", ".json"))
     assert_proposals_equal(TOPIC.tensors(file), case)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("retina*.safetensors"))
 def test_losses_and_detections_of_retinanet_equal_the_reference(file):
-    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    case = TOPIC.companion(file.replace(".safetensors", ".json"))
     assert_retina_equals(TOPIC.tensors(file), case)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("fcos*.safetensors"))
 def test_losses_and_detections_of_fcos_equal_the_reference(file):
-    case = TOPIC.json(file.replace(".safetensors", ".json"))
+    case = TOPIC.companion(file.replace(".safetensors", ".json"))
     assert_fcos_equals(TOPIC.tensors(file), case)
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("e2e_*.safetensors"))
 def test_whole_detectors_equal_the_reference(file):
     kind = file.removeprefix("e2e_").removesuffix(".safetensors")
-    if said := TOPIC.json("e2e.json"):
-        assert_whole_detector_equals(kind, TOPIC.tensors(file), said[kind])
+    assert_whole_detector_equals(kind, TOPIC.tensors(file), TOPIC.companion("e2e.json")[kind])
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("manifest_*.json"))
