@@ -75,9 +75,9 @@ class AssigningStage:
         Those of one area, as of several ratios, are named once.
         """
         one = self.priors([(1, 1)] * len(self.strides), torch.device("cpu"))
-        sides = box_areas(one.boxes).sqrt().round(decimals=1)
+        sides = box_areas(one.boxes).sqrt()
         return tuple(
-            tuple(round(side, 1) for side in sides[one.levels == level].unique().tolist())
+            tuple(sorted({round(side, 1) for side in sides[one.levels == level].tolist()}))
             for level in range(len(self.strides))
         )
 

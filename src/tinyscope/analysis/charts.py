@@ -131,14 +131,16 @@ def stacked_chart(
         of: What the parts are.
     """
 
+    shown = {group: bars for group, bars in groups.items() if bars}
+    rooms = [
+        max(len(bars), math.ceil(len(group) * _LETTER / _BAR)) for group, bars in shown.items()
+    ]  # in bars
+
     def draw(axes: "Axes") -> None:
         places: list[float] = []
         names: list[str] = []
         start = 0
-        for group, bars in groups.items():
-            if not bars:
-                continue
-            room = max(len(bars), math.ceil(len(group) * _LETTER / _BAR))
+        for (group, bars), room in zip(shown.items(), rooms, strict=True):
             first = start + (room - len(bars)) / 2
             at = [first + i for i in range(len(bars))]
             below = np.zeros(len(bars))
@@ -156,18 +158,17 @@ def stacked_chart(
             start += room + 1
         axes.set_xticks(places, names, rotation=90)
         axes.set(ylabel=y, ylim=(0, 100))
-        if not places:
+        if not shown:
             return
         axes.set_xlim(-1, start - 1)
-        axes.figure.set_size_inches(max(WIDTH, start * _BAR + _SIDES), HEIGHT)
         axes.figure.legend(
             loc="outside lower center", ncols=len(colors), frameon=False, fontsize=8, title=of
         )
 
-    return _svg(draw)
+    return _svg(draw, (sum(rooms) + len(rooms)) * _BAR + _SIDES)
 
 
-def _svg(draw: Callable[[Any], None]) -> str:
+def _svg(draw: Callable[[Any], None], width: float = WIDTH) -> str:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -175,7 +176,7 @@ def _svg(draw: Callable[[Any], None]) -> str:
         raise SettingsError("charts need matplotlib; pip install 'tinyscope[plots]'") from error
     # A salt makes equal charts equal files; text stays text, so that it can be searched.
     with mpl.rc_context({"svg.hashsalt": "tinyscope", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        figure = Figure(figsize=(max(WIDTH, width), HEIGHT), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
