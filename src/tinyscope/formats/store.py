@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -74,21 +75,37 @@ def _distribute(path: Path, truth: Annotations, files: tuple[Path, ...]) -> int:
     """Writes every detection into the file of its image; how many there are."""
     count = 0
     with ExitStack() as opened:
-        try:
-            into = [opened.enter_context(file.open("wb")) for file in files]
-            for piece in read_detection_pieces(path, truth):
-                rows = np.empty(len(piece), dtype=_ROW)
-                rows["image"], rows["box"] = piece.images, piece.boxes
-                rows["score"], rows["label"] = piece.scores, piece.labels
-                place = piece.images * len(files) // len(truth)
-                order = np.argsort(place, kind="stable")
-                cuts = np.searchsorted(place[order], np.arange(1, len(files)))
+        with _room_for(path, files[0].parent):
+            # Without buffers, so that closing has nothing left to write that could fail.
+            into = [opened.enter_context(file.open("wb", buffering=0)) for file in files]
+        for piece in read_detection_pieces(path, truth):
+            rows = np.empty(len(piece), dtype=_ROW)
+            rows["image"], rows["box"] = piece.images, piece.boxes
+            rows["score"], rows["label"] = piece.scores, piece.labels
+            place = piece.images * len(files) // len(truth)
+            order = np.argsort(place, kind="stable")
+            cuts = np.searchsorted(place[order], np.arange(1, len(files)))
+            with _room_for(path, files[0].parent):
                 for file, part in zip(into, np.split(rows[order], cuts), strict=True):
-                    part.tofile(file)
-                count += len(piece)
-        except OSError as error:
-            raise DataError(
-                f"{files[0].parent}: cannot hold the detections of {path} ({error.strerror}); "
-                "make room there, or set TMPDIR to another folder"
-            ) from error
+                    _write(part.tobytes(), file)
+            count += len(piece)
     return count
+
+
+def _write(data: bytes, file: FileIO) -> None:
+    """All of it; `ndarray.tofile` may not tell that the disk is full."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+@contextmanager
+def _room_for(path: Path, folder: Path) -> Iterator[None]:
+    """Around what writes, so that what goes wrong in reading `path` is not taken for it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot hold the detections of {path} ({error.strerror}); "
+            "make room there, or set TMPDIR to another folder"
+        ) from error

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyscope.engine import evaluate as engine
+from tinyscope.errors import DataError
 from tinyscope.evaluation import evaluate, parts, protocol
 from tinyscope.evaluation.order import order_objects, rank_detections
 from tinyscope.evaluation.pairing import candidates
 from tinyscope.evaluation.protocol import area_bin, make_result
 from tinyscope.evaluation.scores import cells
+from tinyscope.formats import store
 from tinyscope.formats.coco import write_annotations, write_detections
 from tinyscope.formats.store import stored_detections
 from tinyscope.formats.tables import Annotations, DetectionTable
@@ -119,3 +122,31 @@ def test_classes_together_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch)
     assert list(expected.per_class) == ["all"]
     monkeypatch.setattr(protocol, "parts_of", lambda found: parts.parts_of(found, 10))
     assert dict(evaluate(truth, found, options)) == dict(expected)
+
+
+def test_a_file_that_cannot_be_read_is_no_lack_of_room(tmp_path, monkeypatch):
+    truth, found = drawn(3)
+    write_detections(found, truth, tmp_path / "found.json")
+
+    def broken(*_: Any) -> Iterator[DetectionTable]:
+        raise OSError(5, "the disk is broken")
+        yield
+
+    monkeypatch.setattr(store, "read_detection_pieces", broken)
+    with (
+        pytest.raises(OSError, match="the disk is broken"),
+        stored_detections(tmp_path / "found.json", truth),
+    ):
+        pass
+
+
+def test_rows_that_cannot_be_written_are_a_lack_of_room(tmp_path, monkeypatch):
+    truth, found = drawn(3)
+    write_detections(found, truth, tmp_path / "found.json")
+    (tmp_path / "0.rows").symlink_to("/dev/full")
+    monkeypatch.setattr(store.tempfile, "TemporaryDirectory", lambda prefix: nullcontext(tmp_path))
+    with (
+        pytest.raises(DataError, match=r"cannot hold .*No space left.*set TMPDIR"),
+        stored_detections(tmp_path / "found.json", truth, parts=1),
+    ):
+        pass

@@ -55,6 +55,7 @@ def beyond_plain(network: nn.Module) -> tuple[str, ...]:
 def _standardized(plain: nn.Conv2d) -> StandardizedConvolution:
     size, stride, padding = plain.kernel_size[0], plain.stride[0], plain.padding[0]
     assert isinstance(padding, int)
+    assert (plain.groups, plain.dilation) == (1, (1, 1)), f"groups or dilation lost of {plain}"
     made = StandardizedConvolution(plain.in_channels, plain.out_channels, size, stride, padding)
     made.weight = plain.weight
     return made

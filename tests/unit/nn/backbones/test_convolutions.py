@@ -6,6 +6,7 @@ from torch import nn
 from tinyscope.errors import CheckpointError, SettingsError
 from tinyscope.nn.backbones import BACKBONES
 from tinyscope.nn.backbones.bottom_heavy import BottomHeavyResNet
+from tinyscope.nn.backbones.convolutions import change_convolutions
 from tinyscope.nn.backbones.resnet import ResNet
 from tinyscope.nn.standardized import StandardizedConvolution
 from tinyscope.nn.switchable import SwitchableConvolution
@@ -134,3 +135,10 @@ def test_frozen_stages_stay_frozen():
     names = {n for n, p in net.named_parameters() if not p.requires_grad}
     assert names
     assert all(n.startswith(("conv1.", "bn1.", "layer1.")) for n in names)
+
+
+@pytest.mark.parametrize("option", ["groups", "dilation"])
+def test_what_the_other_kinds_do_not_have_is_not_dropped(option):
+    net = nn.Sequential(nn.Conv2d(4, 4, 3, bias=False, **{option: 2}))
+    with pytest.raises(AssertionError, match="groups or dilation lost"):
+        change_convolutions(net, [], "standardized")
