@@ -23,8 +23,8 @@ class HierarchicalAssigner:
     of all priors shrunk by `shrink`, which keep what they got in the first round. All priors that
     tie with the last are claimed. A prior that several objects claim answers for the last of them
     in the order of the target, so an object in a crowd may end without any. Where there are fewer
-    priors than an object may claim it claims all. Priors of similarity 0 are never claimed: by `iou`
-    and `kullback_leibler_exp`, which reach it, tiny objects may have none.
+    priors than an object may claim it claims all. Priors of similarity 0 are never claimed: by
+    `iou` and `kullback_leibler_exp`, which reach it, tiny objects may have none.
 
     Args:
         first: Priors of an object in the first round.
