@@ -29,10 +29,11 @@ FOCAL = POINTS | {
     "nms": 0.3,
     "decay_floor": 0.3,
 }
+SELECTION = {"score_threshold": 0.3, "limit": 100}
 SIMPLE = TWO_STAGE | {
     "rpn": {k: v for k, v in TWO_STAGE["rpn"].items() if k != "test_nms_across"}
     | {"nms": 0.3, "test_before": 100, "test_after": 400},
-    "roi": TWO_STAGE["roi"] | {"score_threshold": 0.3, "limit": 100},
+    "roi": TWO_STAGE["roi"] | SELECTION,
 }
 FOVEA = POINTS | {
     "head": {"name": "fovea", "depth": 1},
@@ -40,13 +41,8 @@ FOVEA = POINTS | {
     "coder": {"name": "fovea"},
     "border": 1,
 }
-CASCADE = SIMPLE | {
-    "roi": {
-        "name": "cascade",
-        "stages": [SIMPLE["roi"] | {"head": {"name": "two_fc", "width": 8, "per_class": False}}]
-        * 2,
-    }
-}
+STAGE = TWO_STAGE["roi"] | {"head": {"name": "two_fc", "width": 8, "per_class": False}}
+CASCADE = SIMPLE | {"roi": {"name": "cascade", "stages": [STAGE, STAGE | SELECTION]}}
 MODELS = {
     "fcos": POINTS,
     "retina": FOCAL,
