@@ -5,7 +5,6 @@ from golden_files import HERE, Topic, root
 
 TO_COME = {
     "sirst": "infrared targets: OSCAR, NoCoAP",
-    "video_longtail": "FGFA, balanced group softmax",
 }
 TOPICS = sorted(p.name for p in root().iterdir() if p.is_dir()) if root().is_dir() else []
 
