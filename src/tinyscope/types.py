@@ -112,6 +112,42 @@ class Batch:
         return len(self.images)
 
     @property
+    def inputs(self) -> tuple[UInt8[Tensor, "b 3 h w"]]:
+        """What a detector's `forward` takes."""
+        return (self.images,)
+
+    @property
+    def answers(self) -> tuple[tuple[Target, ...], tuple[Size, ...]]:
+        """What a detector's loss takes after the outputs."""
+        return self.targets, self.sizes
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Key frames, each with other frames of its video, padded at the right and bottom to one size.
+
+    `images` are the b key frames, then the references of all clips, clip by clip; `references`
+    says how many each clip has, at least one (a video of a single frame repeats its key). All
+    else is of the key frames, as in a `Batch`; a clip's references have the size of its key.
+    """
+
+    images: UInt8[Tensor, "n 3 h w"]
+    references: tuple[int, ...]
+    sizes: tuple[Size, ...]
+    targets: tuple[Target, ...]
+    image_ids: tuple[int, ...]
+    files: tuple[str, ...]
+    dropped: Dropped = field(default_factory=Dropped)
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    @property
+    def inputs(self) -> tuple[UInt8[Tensor, "n 3 h w"], tuple[int, ...], tuple[Size, ...]]:
+        """What a video detector's `forward` takes."""
+        return self.images, self.references, self.sizes
+
+    @property
     def answers(self) -> tuple[tuple[Target, ...], tuple[Size, ...]]:
         """What a detector's loss takes after the outputs."""
         return self.targets, self.sizes
@@ -128,6 +164,11 @@ class LabeledBatch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def inputs(self) -> tuple[UInt8[Tensor, "b 3 h w"]]:
+        """What a classifier's `forward` takes."""
+        return (self.images,)
 
     @property
     def answers(self) -> tuple[Int64[Tensor, "b"]]:

@@ -15,7 +15,7 @@ from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
 from tinyscope.detectors.select import Rank, best_pairs, level_spans
 from tinyscope.detectors.suppression import Decay, Suppression
 from tinyscope.ops.boxes import clip_boxes
-from tinyscope.types import Coder, DenseOutputs, Detections, Priors, Size, Target
+from tinyscope.types import Coder, DenseOutputs, Detections, Priors, Pyramid, Size, Target
 
 
 class DenseDetector(nn.Module):
@@ -92,7 +92,16 @@ class DenseDetector(nn.Module):
 
     def forward(self, images: Tensor) -> DenseOutputs:
         """Images (b, 3, h, w), 0 to 255, to raw outputs of all priors."""
-        return self.head(self.neck(self.backbone(self.normalize(images))))
+        return self.outputs(self.pyramid(images))
+
+    def pyramid(self, images: Tensor) -> Pyramid:
+        """The neck's maps of images (b, 3, h, w), 0 to 255."""
+        pyramid: Pyramid = self.neck(self.backbone(self.normalize(images)))
+        return pyramid
+
+    def outputs(self, pyramid: Pyramid) -> DenseOutputs:
+        """Raw outputs of all priors of a pyramid."""
+        return self.head(pyramid)
 
     def loss(
         self, outputs: DenseOutputs, targets: Sequence[Target], sizes: Sequence[Size]

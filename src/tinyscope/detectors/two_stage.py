@@ -54,7 +54,15 @@ class TwoStageDetector(nn.Module):
 
     def forward(self, images: Tensor) -> TwoStageOutputs:
         """Images (b, 3, h, w), 0 to 255, to the pyramid and the first stage's raw outputs."""
-        pyramid = self.neck(self.backbone(self.normalize(images)))
+        return self.outputs(self.pyramid(images))
+
+    def pyramid(self, images: Tensor) -> Pyramid:
+        """The neck's maps of images (b, 3, h, w), 0 to 255."""
+        pyramid: Pyramid = self.neck(self.backbone(self.normalize(images)))
+        return pyramid
+
+    def outputs(self, pyramid: Pyramid) -> TwoStageOutputs:
+        """The pyramid and the first stage's raw outputs of it."""
         return TwoStageOutputs(pyramid, self.rpn(pyramid))
 
     def loss(

@@ -26,6 +26,10 @@ class StepBatch(Protocol):
     def dropped(self) -> Dropped: ...
 
     @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What the model's `forward` takes; the images come first."""
+
+    @property
     def answers(self) -> tuple[Any, ...]:
         """What the model's loss takes after the outputs."""
 
@@ -46,7 +50,7 @@ class TrainStep(nn.Module):
     """Forward and loss of a model in one `forward`, as distributed training must see them.
 
     Args:
-        model: With `forward(images)` and `loss(outputs, *answers)` of a batch's answers.
+        model: With `forward(*inputs)` and `loss(outputs, *answers)` of a batch's two.
         channels_last: Keep feature maps with the channels innermost.
     """
 
@@ -58,7 +62,8 @@ class TrainStep(nn.Module):
     def forward(self, sealed: Sealed) -> dict[str, Tensor]:
         """Named losses (); their sum is what is minimized."""
         batch = sealed.batch
-        outputs = self.model(batch.images.contiguous(memory_format=self.format))
+        images, *others = batch.inputs
+        outputs = self.model(images.contiguous(memory_format=self.format), *others)
         loss: Any = self.model.loss
         losses: dict[str, Tensor] = loss(outputs, *batch.answers)
         return losses
