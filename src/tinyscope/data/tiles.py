@@ -59,6 +59,8 @@ def tiled(
     sizes = {} if rule == "clipped" else {"size": np.sqrt(areas)}
     if unseen := len(annotations.boxes) - len(np.unique(found.rows)):
         kept = kept.noted(f"{unseen} boxes are in no tile")
+    if kept.video is not None:
+        kept = kept.noted("frames of videos are listed as still tiles: videos are left out")
     return replace(
         kept,
         image_ids=np.arange(len(windows)),
@@ -70,6 +72,7 @@ def tiled(
         annotation_ids=np.arange(len(found.rows)),
         measures={**kept.measures, **sizes},
         windows=windows,
+        video=None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -126,6 +126,9 @@ def _columns(annotations: Annotations) -> Iterator[tuple[str, object]]:
         value = getattr(annotations, field.name)
         if isinstance(value, Mapping):
             yield from ((f"{field.name}.{key}", column) for key, column in sorted(value.items()))
+        elif is_dataclass(value):
+            parts = (f.name for f in fields(value))
+            yield from ((f"{field.name}.{part}", getattr(value, part)) for part in parts)
         elif value is not None and field.name not in ("root", "notes", "source"):
             yield field.name, value
 

@@ -1,5 +1,6 @@
 """COCO JSON: images with annotations, and lists of detections (https://cocodataset.org/#format-data).
 
+The keys that CocoVID adds for the frames of videos are read and written as well (`coco_video`).
 A box that lies partly outside its image is kept as it stands: what it covers outside counts in
 its area and IoU, as in pycocotools. A box wholly outside is an error, as is one without area.
 """
@@ -7,6 +8,7 @@ its area and IoU, as in pycocotools. A box wholly outside is an error, as is one
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
+from tinyscope.formats import coco_video
 from tinyscope.formats.atomic import atomic_text
 from tinyscope.formats.boxes import corners, widths_and_heights
 from tinyscope.formats.columns import (
@@ -88,13 +91,15 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
     if (both := crowd & flagged).any():
         marks[IGNORED_CROWD] = both
     areas = stated_areas(objects, stated)
+    files = image_files(pictures)
+    video = coco_video.read(content, pictures, objects, files, path)
     order = np.argsort(position, kind="stable")
     return Annotations(
         root=path.parent if images is None else images,
         names=class_names(categories),
         category_ids=tuple(int(i) for i in category_ids),
         image_ids=image_ids,
-        files=image_files(pictures),
+        files=files,
         sizes=sizes,
         offsets=np.searchsorted(position[order], np.arange(len(image_ids) + 1)).astype(np.int64),
         boxes=corners(stated)[order],
@@ -109,6 +114,7 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
         },
         windows=windows,
         source=path,
+        video=video and replace(video, instances=video.instances[order]),
     )
 
 
@@ -170,6 +176,8 @@ def write_annotations(
         json.dump([{"id": i, "name": name} for i, name in categories], file)
         if whole is not None:
             _write_list(file, "old_images", _image_texts(whole))
+        if a.video is not None:
+            _write_list(file, "videos", map(json.dumps, coco_video.video_rows(a.video)))
         _write_list(file, "images", _image_texts(a))
         _write_list(file, "annotations", _annotation_texts(a, booleans))
         file.write("}\n")
@@ -238,7 +246,8 @@ def _image_texts(a: Annotations) -> Iterator[str]:
         row = {"id": i, "file_name": name}
         size = {"width": width, "height": height} if width and height else {}
         corner = {} if a.windows is None else {"corner": a.windows[number].tolist()}
-        yield json.dumps(row | size | corner)
+        frame = {} if a.video is None else coco_video.frame_keys(a.video, number)
+        yield json.dumps(row | size | corner | frame)
 
 
 def _annotation_texts(a: Annotations, booleans: bool) -> Iterator[str]:
@@ -261,7 +270,10 @@ def _annotation_texts(a: Annotations, booleans: bool) -> Iterator[str]:
         keys = ["id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore"]
         more: dict[str, NDArray[Any]] = {k: c[rows].astype(kind) for k, c in marks.items()}
         more |= {key: column[rows] for key, column in a.measures.items()}
+        if a.video is not None:
+            more |= coco_video.object_columns(a.video, rows, a.images[rows])
         keys += more
         for values in zip(*(x.tolist() for x in (*columns, *more.values())), strict=True):
             row = zip(keys, values, strict=True)
-            yield json.dumps({key: value for key, value in row if value == value})  # not NaN
+            # Neither NaN nor None: what is not known is not written.
+            yield json.dumps({k: v for k, v in row if v is not None and v == v})

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyscope.errors import DataError
-from tinyscope.formats.tables import Annotations
+from tinyscope.formats.tables import Annotations, VideoFrames
 
 
 def join(parts: Sequence[Annotations]) -> Annotations:
     """The images of all parts, in order; ids are numbered anew from 1.
 
     Args:
-        parts: At least one; of the same classes. Where their roots differ, file names of the result
+        parts: At least one; of the same classes. Where one has videos, images of another that has
+            none become videos of one frame. Where their roots differ, file names of the result
             start from the folder that holds all of them.
 
     Raises:
@@ -65,6 +66,7 @@ def join(parts: Sequence[Annotations]) -> Annotations:
         windows=_windows(parts),
         notes=tuple(note for part in parts for note in part.notes),
         source=None,
+        video=_video(parts),
     )
 
 
@@ -100,3 +102,24 @@ def _windows(parts: Sequence[Annotations]) -> NDArray[np.int64] | None:
             "whole images; join splits of one kind"
         )
     return np.concatenate(windows)
+
+
+def _video(parts: Sequence[Annotations]) -> VideoFrames | None:
+    """The videos of all parts; instances count on, so that no two parts share one."""
+    if all(part.video is None for part in parts):
+        return None
+    videos = [p.video or VideoFrames.stills(p.files.tolist(), len(p.boxes)) for p in parts]
+    firsts = np.cumsum([0, *(len(video.names) for video in videos)])
+    counts = [int(video.instances.max(initial=-1)) + 1 for video in videos]
+    before = np.cumsum([0, *counts])
+    instances = [
+        np.where(video.instances < 0, -1, video.instances + start)
+        for video, start in zip(videos, before, strict=False)
+    ]
+    return VideoFrames(
+        names=tuple(name for video in videos for name in video.names),
+        videos=np.concatenate([v.videos + n for v, n in zip(videos, firsts, strict=False)]),
+        frames=np.concatenate([video.frames for video in videos]),
+        keys=np.concatenate([video.keys for video in videos]),
+        instances=np.concatenate(instances),
+    )

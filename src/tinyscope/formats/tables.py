@@ -14,6 +14,50 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class VideoFrames:
+    """Which images of a data set are frames of which video, and which objects are one and the same.
+
+    `videos` are positions in `names`, which need not differ from each other; `frames` are numbers
+    within a video, from 0, none of them twice in one video; some may be missing, and images may
+    stand in any order. A still image is a video of one frame. `keys` marks the frames that are
+    trained on and that a score of key frames counts. Boxes with the same number in `instances` are
+    one object in the course of a video; -1 where a file does not say.
+    """
+
+    names: tuple[str, ...]
+    videos: NDArray[np.int64]  # (i,)
+    frames: NDArray[np.int64]  # (i,)
+    keys: NDArray[np.bool_]  # (i,)
+    instances: NDArray[np.int64]  # (n,)
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Positions of all images (i,), video by video, frame by frame."""
+        order: NDArray[np.int64] = np.lexsort((self.frames, self.videos))
+        return order
+
+    def take(self, images: NDArray[np.int64]) -> "VideoFrames":
+        """The columns of these images; `instances` are still the old ones."""
+        return replace(
+            self,
+            videos=self.videos[images],
+            frames=self.frames[images],
+            keys=self.keys[images],
+        )
+
+    @classmethod
+    def stills(cls, files: Sequence[str], rows: int) -> "VideoFrames":
+        """Every image a video of its own, named by its file, with `rows` boxes in all."""
+        return cls(
+            names=tuple(files),
+            videos=np.arange(len(files), dtype=np.int64),
+            frames=np.zeros(len(files), dtype=np.int64),
+            keys=np.ones(len(files), dtype=np.bool_),
+            instances=np.full(rows, -1, dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True)
 class Annotations:
     """Images of a data set and what is annotated in them.
 
@@ -27,7 +71,8 @@ class Annotations:
     Some files say more, and these columns are empty where they do not: `marks` are further flags
     and `measures` further numbers (NaN where a row lacks it) by their keys; `windows` are the
     parts x1 y1 x2 y2 (right and bottom exclusive) of `files` that the images are, where they are
-    tiles of larger ones. Boxes and sizes are those of the tile. `notes` say, a sentence each, what
+    tiles of larger ones. Boxes and sizes are those of the tile. `video` is there where the images
+    are frames of videos. `notes` say, a sentence each, what
     a reader left out or changed; `source` is the file that was read, where it is one.
     """
 
@@ -49,6 +94,7 @@ class Annotations:
     windows: NDArray[np.int64] | None = None  # (i, 4)
     notes: tuple[str, ...] = ()
     source: Path | None = None
+    video: VideoFrames | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -91,6 +137,7 @@ class Annotations:
             sizes=self.sizes[images],
             offsets=offsets,
             windows=None if self.windows is None else self.windows[images],
+            video=None if chosen.video is None else chosen.video.take(images),
         )
 
     def keep(self, rows: NDArray[np.bool_]) -> "Annotations":
@@ -104,6 +151,7 @@ class Annotations:
 
     def take_rows(self, rows: NDArray[Any]) -> "Annotations":
         """These rows alone; `offsets` are still the old ones, for the caller to mend."""
+        video = self.video and replace(self.video, instances=self.video.instances[rows])
         return replace(
             self,
             boxes=self.boxes[rows],
@@ -114,6 +162,7 @@ class Annotations:
             annotation_ids=self.annotation_ids[rows],
             marks={key: column[rows] for key, column in self.marks.items()},
             measures={key: column[rows] for key, column in self.measures.items()},
+            video=video,
         )
 
 
