@@ -1,29 +1,72 @@
 """Flow-guided aggregation, balanced group softmax and video data against the reference."""
 
 import pytest
+import video_bags
+import video_parts
 from golden_files import Topic
 
 TOPIC = Topic(
     "video_longtail",
     pending={
-        "flow_warp*.safetensors": "warping by flow",
-        "flownet*.safetensors": "optical flow",
-        "embed_aggregator*.safetensors": "aggregation",
         "fgfa_clip*.safetensors": "windows of frames",
         "fgfa_full*.safetensors": "the whole network",
         "detector*.safetensors": "the published detector",
-        "state_dict_*.json": "names of published weights",
+        "state_dict_*fgfa*.json": "names of published weights",
         "trainable*.json": "what is frozen",
         "ref_indices*.json": "reference frames",
         "pipeline*.safetensors": "transforms of clips",
         "resize_pad*.json": "transforms of clips",
         "lr_schedule*.json": "the schedule",
         "vid_data_eval*.json": "video data and its scores",
-        "bags*.safetensors": "balanced group softmax",
-        "bags_groups*.json": "balanced group softmax",
-        "vid_groups_published*.json": "balanced group softmax",
     },
 )
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("flow_warp*.safetensors"))
+def test_maps_are_warped_by_flow(file):
+    video_parts.assert_warps(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("state_dict_flownet*.json"))
+def test_weights_of_flow_have_their_names(file):
+    video_parts.assert_flow_names(TOPIC.companion(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("flownet*.safetensors"))
+def test_flow_is_predicted(file):
+    manifest = TOPIC.companion("state_dict_flownet_simple.json")
+    video_parts.assert_flows(TOPIC.tensors(file), manifest)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("embed_aggregator*.safetensors"))
+def test_maps_are_aggregated(file):
+    video_parts.assert_aggregates(TOPIC.tensors(file))
+
+
+def group_tables():
+    """Every division into groups, by its name."""
+    return {k: v for file in TOPIC.cases("bags_groups*.json") for k, v in TOPIC.json(file).items()}
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("bags_groups*.json"))
+def test_groups_follow_from_counts_and_have_their_columns(file):
+    for case in TOPIC.json(file).values():
+        video_bags.assert_tables_equal(case)
+        video_bags.assert_groups_follow_from_counts(case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("bags*.safetensors"))
+def test_groups_learn_and_score_as_the_reference(file):
+    for name, case in video_bags.cases_of(TOPIC.tensors(file)):
+        video_bags.assert_losses_equal(name, case, group_tables())
+        video_bags.assert_scores_equal(name, case, group_tables())
+        if "loss_bbox" in case:
+            video_bags.assert_box_loss_equals(name, case, group_tables())
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("vid_groups_published*.json"))
+def test_published_tables_are_ours_without_a_place_for_others(file):
+    video_bags.assert_published_is_ours_without_others(TOPIC.json(file))
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

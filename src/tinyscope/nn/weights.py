@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 WRAPPER_PREFIXES = (
     *("", "backbone.", "body.", "model.", "model/", "module.", "encoder."),
     "backbone.model.",  # a backbone of timm in a detector or classifier of ours
+    "motion.",  # a net of optical flow in a video detector
 )
 """What training frameworks put in front of a backbone's names, also two one after another."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
