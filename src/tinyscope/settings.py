@@ -23,7 +23,7 @@ from pydantic import (
 
 from tinyscope import recipes
 from tinyscope.catalog import REQUIRED, Table, arguments, part_name, plain, validate
-from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
+from tinyscope.data import DATASETS, REFERENCES, TRANSFORMS, WINDOWS
 from tinyscope.data.classification import AUGMENTATIONS, IMAGE_SETS
 from tinyscope.errors import SettingsError
 from tinyscope.evaluation import PROTOCOLS
@@ -33,14 +33,16 @@ from tinyscope.matching.sample import SAMPLERS
 from tinyscope.nn.backbones import BACKBONES
 from tinyscope.nn.heads import HEADS
 from tinyscope.nn.necks import NECKS
-from tinyscope.tiling import MERGES, Tiling
+from tinyscope.nn.temporal import AGGREGATORS, MOTIONS
+from tinyscope.tiling import FRAME_WINDOWS, MERGES, Tiling
 
+_OF_IMAGES = {
+    "dense": "tinyscope.detectors.dense:DenseDetector",
+    "two_stage": "tinyscope.detectors.two_stage:TwoStageDetector",
+}
+IMAGE_DETECTORS = Table("detector of images", _OF_IMAGES)
 DETECTORS = Table(
-    "detector",
-    {
-        "dense": "tinyscope.detectors.dense:DenseDetector",
-        "two_stage": "tinyscope.detectors.two_stage:TwoStageDetector",
-    },
+    "detector", {**_OF_IMAGES, "video": "tinyscope.detectors.video:VideoDetector"}
 )
 RPN_STAGES = Table("rpn", {"proposals": "tinyscope.detectors.proposals:ProposalStage"})
 _BOXES = {"boxes": "tinyscope.detectors.roi:RoiStage"}
@@ -51,6 +53,9 @@ CLASSIFIERS = Table("classifier", {"classifier": "tinyscope.detectors.classifier
 
 TABLES = {
     "model": DETECTORS,
+    "detector": IMAGE_DETECTORS,
+    "motion": MOTIONS,
+    "aggregator": AGGREGATORS,
     "classifier": CLASSIFIERS,
     "backbone": BACKBONES,
     "neck": NECKS,
@@ -65,8 +70,10 @@ TABLES = {
     "train": DATASETS,
     "val": DATASETS,
     "windows": WINDOWS,
+    "references": REFERENCES,
     "transforms": TRANSFORMS,
     "merge": MERGES,
+    "frames": FRAME_WINDOWS,
     "protocol": PROTOCOLS,
     "images": IMAGE_SETS,
     "augmentations": AUGMENTATIONS,
@@ -75,6 +82,8 @@ TABLES = {
 
 SUPPLIED = {
     "model": ("classes",),
+    "detector": ("classes",),
+    "aggregator": ("channels",),
     "classifier": ("classes",),
     "neck": ("in_channels", "in_strides"),
     "head": ("channels", "strides", "classes", "priors_per_cell", "pool"),
@@ -92,6 +101,7 @@ LISTED = ("stages",)
 
 IN_A_MODEL = (
     *("backbone", "neck", "head", "priors", "assigner", "sampler", "coder", "rpn", "roi"),
+    *("detector", "motion", "aggregator"),
     *LISTED,
 )
 """Arguments of a model's parts that are parts themselves, or lists of them."""
@@ -101,6 +111,13 @@ MODELS = ("model", "classifier")
 
 Part = dict[str, Any]
 """`name` and options of a part."""
+
+
+def image_model(model: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """What of a model sees single images, and its path: a video detector's inner one."""
+    if "detector" in model:
+        return model["detector"], "model.detector"
+    return model, "model"
 
 
 def table(key: str) -> Table:
@@ -167,7 +184,8 @@ class DataSettings(Settings):
     """Where samples come from and how they are made.
 
     `train` and `val` are data sets; left empty, they are found in the folder given with `--data`,
-    where `train_split` and `val_split` name them; "train+val" joins two.
+    where `train_split` and `val_split` name them; "train+val" joins two. `references` are the other
+    frames that a model of videos is trained with; where it says none, `bilateral` with its defaults.
     """
 
     train: Annotated[Part, checked("train", "data.train")] | None = None
@@ -177,6 +195,7 @@ class DataSettings(Settings):
     first_pixel: Literal[0, 1] = 0  # what the files of --data call it; COCO says 0, some copies 1
     windows: Annotated[Part, checked("windows", "data.windows")] = {"name": "whole"}
     transforms: Annotated[tuple[Part, ...], AfterValidator(_check_transforms)] = ()
+    references: Annotated[Part, checked("references", "data.references")] | None = None
     redraw: bool = False  # another window in place of one whose objects transforms lost
     batch: PositiveInt = 8  # samples of all processes together
     workers: NonNegativeInt = 2  # of each process
@@ -249,6 +268,8 @@ class PredictSettings(Settings):
     # looked at enlarged by each of them; what these looks find is joined before suppression
     flip: bool = False  # look at every tile mirrored as well
     merge: Annotated[Part, checked("merge", "predict.merge")] = {"name": "nms"}
+    frames: Annotated[Part, checked("frames", "predict.frames")] = {"name": "sliding"}  # of a
+    # video, by which each of them is judged; detectors of images look at one at a time
     score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # else the model's own
     limit: PositiveInt | None = 1500  # detections of one image; the model's own holds for each tile
     precision: Precision = "auto"

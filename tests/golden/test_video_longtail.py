@@ -3,21 +3,20 @@
 import pytest
 import video_bags
 import video_parts
+import video_scores
+import video_windows
 from golden_files import Topic
 
 TOPIC = Topic(
     "video_longtail",
     pending={
-        "fgfa_clip*.safetensors": "windows of frames",
         "fgfa_full*.safetensors": "the whole network",
         "detector*.safetensors": "the published detector",
         "state_dict_*fgfa*.json": "names of published weights",
         "trainable*.json": "what is frozen",
-        "ref_indices*.json": "reference frames",
         "pipeline*.safetensors": "transforms of clips",
         "resize_pad*.json": "transforms of clips",
         "lr_schedule*.json": "the schedule",
-        "vid_data_eval*.json": "video data and its scores",
     },
 )
 
@@ -41,6 +40,16 @@ def test_flow_is_predicted(file):
 @pytest.mark.parametrize("file", TOPIC.cases("embed_aggregator*.safetensors"))
 def test_maps_are_aggregated(file):
     video_parts.assert_aggregates(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("fgfa_clip*.safetensors"))
+def test_clips_and_windows_are_aggregated(file):
+    video_windows.check_clips(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("ref_indices*.json"))
+def test_windows_hold_the_frames_of_the_reference(file):
+    video_windows.check_windows(TOPIC.json(file))
 
 
 def group_tables():
@@ -72,6 +81,16 @@ def test_published_tables_are_ours_without_a_place_for_others(file):
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())
 def test_pending(reason):
     pytest.skip(f"to be built: {reason}")
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("vid_data_eval*.json"))
+def test_detections_in_frames_are_scored_as_by_coco(file, tmp_path):
+    video_scores.assert_coco_scores(TOPIC.json(file), tmp_path)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("vid_data_eval*.json"))
+def test_detections_in_frames_are_scored_as_officially(file, tmp_path):
+    video_scores.assert_official_scores(TOPIC.json(file), tmp_path)
 
 
 def test_every_file_is_read():

@@ -21,6 +21,7 @@ _PARTS = {
     ("DataSettings", "windows"): "windows",
     ("DataSettings", "transforms"): "transforms",
     ("PredictSettings", "merge"): "merge",
+    ("PredictSettings", "frames"): "frames",
     ("EvaluateSettings", "protocol"): "protocol",
     ("ImageSettings", "train"): "images",
     ("ImageSettings", "val"): "images",

@@ -24,20 +24,7 @@ def build(model: Mapping[str, Any], classes: int) -> nn.Module:
         SettingsError: A setting is wrong, or parts do not fit together.
         CheckpointError: A backbone's pre-trained weights cannot be loaded.
     """
-    checked = check_part(model, "model", "model")
-    backbone = _simple(checked, "backbone", "model")
-    neck = _neck(checked["neck"], "model.neck", backbone)
-    names = (checked["neck"]["name"], checked["name"])
-    refuse_dropped_losses(neck, table("model").load(checked["name"]), names)
-    given = {"channels": neck.channels, "strides": neck.strides, "classes": classes}
-    given["fields"] = _receptive_fields(backbone, neck)
-    parts = {"backbone": backbone, "neck": neck}
-    for stage in ("rpn", "roi"):
-        if stage in checked:
-            parts[stage] = _stage(checked[stage], f"model.{stage}", stage, given)
-    parts |= _stage_parts(checked, "model", given)
-    detector: nn.Module = _assemble(checked, "model", "model", parts)
-    return detector
+    return _detector(check_part(model, "model", "model"), "model", "model", classes)
 
 
 def build_classifier(model: Mapping[str, Any], classes: int) -> nn.Module:
@@ -50,6 +37,34 @@ def build_classifier(model: Mapping[str, Any], classes: int) -> nn.Module:
     parts = {"backbone": _simple(checked, "backbone", "model"), "classes": classes}
     classifier: nn.Module = _assemble(checked, "model", "classifier", parts)
     return classifier
+
+
+def _detector(checked: Mapping[str, Any], path: str, key: str, classes: int) -> nn.Module:
+    """A detector of images; or one of videos, around another of images."""
+    if "detector" in checked:
+        inner: Any = _detector(checked["detector"], f"{path}.detector", "detector", classes)
+        parts = {"detector": inner, "motion": _simple(checked, "motion", path)}
+        channels = inner.neck.channels
+        parts["aggregator"] = _simple(checked, "aggregator", path, channels=channels)
+    else:
+        parts = _of_images(checked, path, key, classes)
+    detector: nn.Module = _assemble(checked, path, key, parts)
+    return detector
+
+
+def _of_images(checked: Mapping[str, Any], path: str, key: str, classes: int) -> dict[str, Any]:
+    """The parts of a detector of images."""
+    backbone = _simple(checked, "backbone", path)
+    neck = _neck(checked["neck"], f"{path}.neck", backbone)
+    names = (checked["neck"]["name"], checked["name"])
+    refuse_dropped_losses(neck, table(key).load(checked["name"]), names)
+    given = {"channels": neck.channels, "strides": neck.strides, "classes": classes}
+    given["fields"] = _receptive_fields(backbone, neck)
+    parts = {"backbone": backbone, "neck": neck}
+    for stage in ("rpn", "roi"):
+        if stage in checked:
+            parts[stage] = _stage(checked[stage], f"{path}.{stage}", stage, given)
+    return parts | _stage_parts(checked, path, given)
 
 
 def _neck(options: Mapping[str, Any], path: str, backbone: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Geometry of windows: cutting an image, and merging what was found in its windows."""
+"""Geometry of windows: cutting an image, merging what was found in them, windows in time."""
 
 from typing import Literal
 
@@ -17,5 +17,13 @@ MERGES = Table(
         "tinybenchmark": "tinyscope.tiling.published:tinybenchmark",
         "sspnet": "tinyscope.tiling.published:sspnet",
         "bottom_heavy": "tinyscope.tiling.published:bottom_heavy",
+    },
+)
+
+FRAME_WINDOWS = Table(
+    "window of frames",
+    {
+        "sliding": "tinyscope.tiling.frames:SlidingWindow",
+        "spread": "tinyscope.tiling.frames:SpreadWindow",
     },
 )
