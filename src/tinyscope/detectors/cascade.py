@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Float
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
@@ -25,11 +24,12 @@ class CascadeStage(nn.Module):
             with the thresholds and the suppression of the last one.
         loss_weights: Of each stage's losses; by default half of the weight of the one before,
             from 1.
-        average: What the stages' mean is taken of: the `scores` after the softmax, as published,
-            or the `logits` before it, as mmdetection 2 does.
+        average: What the stages' mean is taken of: the `scores`, as published,
+            or the `logits` before them, as mmdetection 2 does.
 
     Raises:
-        ValueError: There is no stage, or not one weight for each.
+        ValueError: There is no stage, not one weight for each, or the mean of logits is asked for
+            that mean different things.
     """
 
     stages: Sequence[RoiStage]
@@ -50,6 +50,12 @@ class CascadeStage(nn.Module):
             raise ValueError(
                 f"loss_weights has {len(loss_weights)} values for {len(stages)} stages; "
                 "give one for each"
+            )
+        divisions = [getattr(stage.head, "groups", None) for stage in stages]
+        if average == "logits" and any(division != divisions[0] for division in divisions):
+            raise ValueError(
+                "average is logits, but the heads of the stages have other groups of classes than "
+                "each other; give all the same, or set average: scores"
             )
         self.stages = cast(Sequence[RoiStage], nn.ModuleList(stages))
         self.loss_weights, self.average = loss_weights, average
@@ -83,21 +89,17 @@ class CascadeStage(nn.Module):
         boxes, said = list(proposals), []
         for i, stage in enumerate(self.stages):
             logits, deltas = stage(pyramid, boxes)
-            said.append(logits if self.average == "logits" else logits.softmax(dim=1))
+            said.append(logits if self.average == "logits" else stage.head.scores(logits))
             if i + 1 < len(self.stages):
-                boxes = _refined(stage, boxes, deltas, _best(logits), sizes)
+                boxes = _refined(stage, boxes, deltas, stage.head.best(logits), sizes)
         mean = torch.stack(said).mean(dim=0)
-        scores = mean.softmax(dim=1) if self.average == "logits" else mean
-        return self.stages[-1].verdicts(boxes, scores, deltas, sizes)
+        last = self.stages[-1]
+        scores = last.head.scores(mean) if self.average == "logits" else mean
+        return last.verdicts(boxes, scores, deltas, sizes)
 
     def select(self, verdict: Verdict, score_threshold: float | None = None) -> Detections:
         """Detections of an image, best first, as the last stage selects them."""
         return self.stages[-1].select(verdict, score_threshold)
-
-
-def _best(logits: Float[Tensor, "r k1"]) -> Tensor:
-    """The best class of each row that is not background."""
-    return logits[:, :-1].argmax(dim=1)
 
 
 def _refined(
@@ -119,8 +121,8 @@ def _handed_on(
 ) -> list[Proposals]:
     """What the next stage learns from."""
     labels = torch.cat([c.labels for c in chosen])
-    labels = torch.where(labels == stage.head.classes, _best(logits), labels)
+    labels = torch.where(labels == stage.head.classes, stage.head.best(logits), labels)
     boxes = _refined(stage, [c.proposals.boxes for c in chosen], deltas, labels, sizes)
-    scores = logits.softmax(dim=1)[:, :-1].amax(dim=1)
+    scores = stage.head.scores(logits)[:, :-1].amax(dim=1)
     split = torch.split(scores, [len(b) for b in boxes])
     return [Proposals(b, s)[~c.objects] for b, s, c in zip(boxes, split, chosen, strict=True)]

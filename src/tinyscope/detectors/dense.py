@@ -11,7 +11,7 @@ from tinyscope.detectors.looks import Look, between_frames, joined_detections
 from tinyscope.detectors.matching import match_batch, standing
 from tinyscope.detectors.neck import neck_losses
 from tinyscope.detectors.normalize import Normalize
-from tinyscope.detectors.parts import Assigner, DenseHead, PriorMaker, Sampler
+from tinyscope.detectors.parts import Assigner, PriorHead, PriorMaker, Sampler
 from tinyscope.detectors.select import Rank, best_pairs, level_spans
 from tinyscope.detectors.suppression import Decay, Suppression
 from tinyscope.ops.boxes import clip_boxes
@@ -50,7 +50,7 @@ class DenseDetector(nn.Module):
 
     adds_neck_losses = True
 
-    head: DenseHead
+    head: PriorHead
     priors: PriorMaker
     assigner: Assigner
     sampler: Sampler
@@ -60,7 +60,7 @@ class DenseDetector(nn.Module):
         self,
         backbone: nn.Module,
         neck: nn.Module,
-        head: DenseHead,
+        head: PriorHead,
         priors: PriorMaker,
         assigner: Assigner,
         sampler: Sampler,
@@ -195,7 +195,7 @@ class DenseDetector(nn.Module):
         """Boxes, scores and labels of an image as it was seen."""
         quality = None if outputs.quality is None else outputs.quality[image]
         prior, labels, scores = best_pairs(
-            outputs.logits[image],
+            self.head.class_logits(outputs.logits[image]),
             quality,
             spans,
             threshold=floor,

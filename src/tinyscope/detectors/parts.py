@@ -64,12 +64,30 @@ class DenseHead(Protocol):
 
 
 @runtime_checkable
+class PriorHead(DenseHead, Protocol):
+    """A dense head that tells classes apart.
+
+    What its logits mean is its own matter; `class_logits` are those of the score of each class.
+    """
+
+    def class_logits(self, logits: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class RoiHead(Protocol):
-    """Class logits and deltas of pooled proposals, and the losses of them."""
+    """Logits and deltas of pooled proposals, and the losses of them.
+
+    What the logits mean is the head's own matter: `scores` of them are those of the classes, and of
+    background last, and `best` is the class of each row with the highest score.
+    """
 
     classes: int
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def scores(self, logits: Tensor) -> Tensor: ...
+
+    def best(self, logits: Tensor) -> Tensor: ...
 
     def class_deltas(self, deltas: Tensor, labels: Tensor) -> Tensor: ...
 

@@ -48,7 +48,7 @@ class RoiStage(nn.Module):
     """Pools each proposal from the level of its size, classifies it and moves its sides.
 
     Args:
-        head: Pooled features (r, c, pool, pool) to class logits and deltas; owns their loss.
+        head: Pooled features (r, c, pool, pool) to logits and deltas; owns their meaning and loss.
         assigner: Which proposal answers for which object.
         sampler: Which proposals take part in the loss.
         coder: Deltas to boxes.
@@ -108,7 +108,8 @@ class RoiStage(nn.Module):
         return (self,)
 
     def forward(self, pyramid: Pyramid, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Raw outputs for boxes (n, 4) of each image: logits (r, k + 1), deltas (r, k or 1, 4)."""
+        """Raw outputs for boxes (n, 4) of each image: the head's logits (r, w) and deltas
+        (r, k or 1, 4)."""
         logits, deltas = self.head(self.features(pyramid, boxes))
         return logits, deltas
 
@@ -166,7 +167,7 @@ class RoiStage(nn.Module):
     ) -> list[Verdict]:
         """What the stage says of the proposals (n, 4) of each image."""
         logits, deltas = self(pyramid, proposals)
-        return self.verdicts(proposals, logits.softmax(dim=1), deltas, sizes)
+        return self.verdicts(proposals, self.head.scores(logits), deltas, sizes)
 
     def verdicts(
         self,

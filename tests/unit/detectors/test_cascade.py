@@ -14,6 +14,7 @@ from tinyscope.errors import SettingsError
 from tinyscope.matching.assign.max_iou import MaxIouAssigner
 from tinyscope.matching.coders import DeltaCoder
 from tinyscope.matching.sample.all import TakeAll
+from tinyscope.nn.heads.class_softmax import ClassSoftmax
 from tinyscope.nn.heads.two_fc import TwoFcHead
 from tinyscope.settings import check_part
 from tinyscope.types import Pyramid, Target
@@ -35,6 +36,8 @@ class Says(nn.Module):
         count = len(features)
         return self.logits.expand(count, -1), self.deltas.expand(count, -1, -1)
 
+    layer = ClassSoftmax(2)
+    scores, best = TwoFcHead.scores, TwoFcHead.best
     class_deltas = TwoFcHead.class_deltas
     per_class = True
 

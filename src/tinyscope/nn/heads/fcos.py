@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyscope.catalog import Probability, Share
-from tinyscope.nn.heads.classify import focal_classification, positives
+from tinyscope.nn.heads.class_sigmoid import prior_classes
+from tinyscope.nn.heads.classify import positives
+from tinyscope.nn.heads.groups import Groups
 from tinyscope.nn.heads.tower import (
     HeadNorm,
     Tower,
     init_convolution,
-    prior_bias,
     require_one_prior,
     rows,
 )
@@ -46,9 +47,13 @@ class FcosHead(nn.Module):
         center_floor: A point counts as at least so many strides away from each side of its
             object, so that one outside of it, as `nearest` of the center assigner allows, has a
             weight too. 0 is the published rule.
+        groups: Labels of the classes of each group, from 0, for classes of which some are rare
+            (`GroupSigmoid`); None: no groups.
+        others_ratio: Of a group: priors of no class of it to one of its classes that it learns
+            from.
 
     Raises:
-        SettingsError: Cells have several priors.
+        SettingsError: Cells have several priors, or the groups do not divide the classes.
     """
 
     def __init__(
@@ -68,18 +73,23 @@ class FcosHead(nn.Module):
         box_weight: NonNegativeFloat = 1.0,
         box_bias: float = 1.0,
         center_floor: NonNegativeFloat = 0.01,
+        groups: Groups | None = None,
+        others_ratio: NonNegativeFloat = 8.0,
     ) -> None:
         super().__init__()
         require_one_prior("fcos", priors_per_cell)
-        self.alpha, self.gamma, self.box_weight = alpha, gamma, box_weight
+        self.box_weight = box_weight
         self.box_loss, self.quality_target = box_loss, quality
         self.center_floor = center_floor
         self.classes = classes
+        self.groups = groups
+        self.layer = prior_classes(classes, groups, others_ratio, alpha=alpha, gamma=gamma)
         self.classification_tower = Tower(channels, depth, norm, len(strides))
         self.box_tower = Tower(channels, depth, norm, len(strides))
-        self.classification = init_convolution(
-            nn.Conv2d(channels, classes, 3, padding=1), bias=prior_bias(prior_probability)
-        )
+        last = nn.Conv2d(channels, self.layer.width, 3, padding=1)
+        self.classification = init_convolution(last)
+        assert last.bias is not None
+        self.layer.start(last.bias, prior_probability)
         self.box = init_convolution(nn.Conv2d(channels, 4, 3, padding=1), bias=box_bias)
         self.quality = init_convolution(nn.Conv2d(channels, 1, 3, padding=1))
         self.scales = nn.Parameter(torch.ones(len(strides)))
@@ -91,8 +101,12 @@ class FcosHead(nn.Module):
         deltas = [self.box(x).float() * s for x, s in zip(shared, self.scales, strict=True)]
         quality = [self.quality(x) for x in shared]
         return DenseOutputs(
-            pyramid, rows(logits, self.classes), rows(deltas, 4), rows(quality, 1)[..., 0]
+            pyramid, rows(logits, self.layer.width), rows(deltas, 4), rows(quality, 1)[..., 0]
         )
+
+    def class_logits(self, logits: Float[Tensor, "*p w"]) -> Float[Tensor, "*p k"]:
+        """Logits of the classes' scores, from those that `forward` gave for some priors."""
+        return self.layer.class_logits(logits)
 
     def loss(
         self, outputs: DenseOutputs, matches: Sequence[Matches], priors: Priors, coder: Coder
@@ -108,11 +122,8 @@ class FcosHead(nn.Module):
         quality = functional.binary_cross_entropy_with_logits(
             outputs.quality[image, prior], target, reduction="sum"
         )
-        classification = focal_classification(
-            outputs.logits, matches, alpha=self.alpha, gamma=self.gamma
-        )
         return {
-            "classification": classification / count,
+            "classification": self.layer.loss(outputs.logits, matches, count),
             "box": self.box_weight * (box * weight).sum() / shared_count(weight.sum(), floor=1e-6),
             "quality": quality / count,
         }
