@@ -15,6 +15,7 @@ PROTOCOLS = Table(
         "coco": "tinyscope.evaluation.coco:CocoProtocol",
         "tiny": "tinyscope.evaluation.tiny:TinyProtocol",
         "ai_tod": "tinyscope.evaluation.ai_tod:AiTodProtocol",
+        "vid": "tinyscope.evaluation.vid:VidProtocol",
         "tinyperson": "tinyscope.evaluation.tinyperson:TinyPersonProtocol",
         "citypersons": "tinyscope.evaluation.citypersons:CityPersonsProtocol",
     },

@@ -7,6 +7,7 @@ between them. The numbers are those of scoring all at once, to the last bit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
@@ -19,16 +20,28 @@ from tinyscope.evaluation.scores import Cell, cells_of, to_find
 from tinyscope.formats.store import ROWS_IN_PART, DetectionStore
 from tinyscope.formats.tables import Annotations, DetectionTable
 
-Found = DetectionTable | DetectionStore
-"""Detections in memory or on disk."""
-
 Parts = Callable[[], Iterator[DetectionTable]]
 """The detections of some images at a time, no image in two parts; to be called more than once."""
 
 
+@dataclass(frozen=True)
+class Selected:
+    """Some of other detections, chosen anew whenever they are asked for; `count` is how many."""
+
+    parts: Parts
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+Found = DetectionTable | DetectionStore | Selected
+"""Detections in memory, on disk, or chosen from these."""
+
+
 def parts_of(found: Found, rows: int = ROWS_IN_PART) -> Parts:
     """The parts in which detections are scored: one if there are few, else of about `rows` each."""
-    if isinstance(found, DetectionStore):
+    if not isinstance(found, DetectionTable):
         return found.parts
     if len(found) <= 2 * rows:
         return lambda: iter([found])
@@ -60,7 +73,7 @@ def cells_in_parts(
     paired = Paired(len(bins), len(thresholds))
     for part in parts():
         every = rank_detections(part, truth, limits[-1])
-        paired.add(every, *_near(every, objects, len(truth)), bins, thresholds)
+        paired.add(every, *objects_near(every, objects, len(truth)), bins, thresholds)
     ranked = paired.join()
     none = objects.take(np.zeros(0, dtype=np.int64))
     gaps = Gaps(ranked, len(truth), limits, len(bins))
@@ -70,7 +83,9 @@ def cells_in_parts(
     return ranked, _cells(ranked, objects, bins, paired, gaps, limits)
 
 
-def _near(ranked: Ranked, objects: Objects, images: int) -> tuple[Objects, Int64[ndarray, "r"]]:
+def objects_near(
+    ranked: Ranked, objects: Objects, images: int
+) -> tuple[Objects, Int64[ndarray, "r"]]:
     """The objects in the images of some detections, and which rows they are."""
     held = np.zeros(images, dtype=np.bool_)
     held[ranked.groups % images] = True

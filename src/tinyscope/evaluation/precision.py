@@ -17,13 +17,13 @@ class Curve:
     falls and recall stands still, so the hits say all.
 
     The h hits are rows of the detections; `false` counts the false detections up to each of
-    them; `overlaps` and `scores` are those of the hits; `positives` is the number of objects to
+    them, a sum of weights where they are false by parts; `overlaps` and `scores` are those of the hits; `positives` is the number of objects to
     be found.
     `found_at` and `false_at` count hits and false detections up to the rows asked for.
     """
 
     hits: Int64[ndarray, "h"]
-    false: Int64[ndarray, "h"]
+    false: Int64[ndarray, "h"] | Float64[ndarray, "h"]
     overlaps: Float64[ndarray, "h"]
     scores: Float64[ndarray, "h"]
     positives: int
@@ -42,6 +42,17 @@ class Curve:
         precision: ndarray = found / (self.false + found + np.spacing(1.0))
         return precision
 
+    @property
+    def best_precision(self) -> Float64[ndarray, "h"]:
+        """The best one at the recall of each hit or above."""
+        best: ndarray = np.maximum.accumulate(self.precision[::-1])[::-1]
+        return best
+
+    @property
+    def area(self) -> float:
+        """What lies below `best_precision` over all recalls; NaN where nothing is to be found."""
+        return float(self.best_precision.sum() / self.positives) if self.positives else np.nan
+
     def interpolated(
         self, recalls: Float64[ndarray, "r"]
     ) -> tuple[Float64[ndarray, "r"], Int64[ndarray, "r"]]:
@@ -49,7 +60,7 @@ class Curve:
 
         The precision is 0 and the hit is `len(hits)` where a recall is never reached.
         """
-        best = np.maximum.accumulate(self.precision[::-1])[::-1]
+        best = self.best_precision
         hit = np.searchsorted(self.recall, recalls, side="left")
         return np.append(best, 0.0)[hit], hit
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -172,7 +173,7 @@ def make_stamp(
         own = "unknown"
     return {
         "protocol": protocol,
-        "options": dict(options),
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
         "images": len(truth),
         "objects": int((~ignored).sum()),
         "ignored": int(ignored.sum()),

@@ -1,17 +1,17 @@
 """What an evaluation returns: numbers by name, by class and by size, and how they came about."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from tinyscope.evaluation.scores import COUNTED_SCORES, Scores
-from tinyscope.evaluation.table import aligned, by_class, by_size, text
+from tinyscope.evaluation.table import aligned, by_class, by_group, by_size, text
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Result(Mapping[str, float]):
 
     `result["AP"]` is the mean over all thresholds, `result["AP50"]` that at IoU 0.5,
     `result["AP50_small"]` that of one size, `result["AR@100"]` the recall with 100 detections
-    per image and class; without `@` the last limit holds. `figures` are further numbers by class
+    per image and class; without `@` the last limit holds, and there may be none. `figures` are further numbers by class
     and size, of which -1 and NaN are left out of means. `extra` holds what a protocol adds,
     and `appendix` is the text that shows it under the table by size; a list where it is None.
+    `groups` are classes that are averaged together under a name, as `result["AP50_of_few"]`.
     """
 
     names: tuple[str, ...]
@@ -59,6 +60,7 @@ class Result(Mapping[str, float]):
     figures: Mapping[str, Float64[ndarray, "k a"]] = field(default_factory=dict)
     extra: Mapping[str, float] = field(default_factory=dict)
     appendix: str | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> float:
         if name not in self.metrics:
@@ -77,14 +79,33 @@ class Result(Mapping[str, float]):
     @cached_property
     def metrics(self) -> dict[str, float]:
         """All numbers over all classes by name."""
-        return self._metrics(slice(None)) | dict(self.extra)
+        numbers = self._metrics(self._labels(None))
+        for group, names in self.groups.items():
+            of_group = self._metrics(self._labels_of(names))
+            numbers |= {f"{name}_of_{group}": value for name, value in of_group.items()}
+        return numbers | dict(self.extra)
 
     @cached_property
     def per_class(self) -> dict[str, dict[str, float]]:
         """The same numbers for each class, and its `objects`."""
         return {
-            name: {**self._metrics(slice(k, k + 1)), "objects": float(self.objects(name))}
-            for k, name in enumerate(self.names)
+            name: {**self._metrics(self._labels(name)), "objects": float(self.objects(name))}
+            for name in self.names
+        }
+
+    @cached_property
+    def per_group(self) -> dict[str, dict[str, float]]:
+        """The same numbers for each group of classes, its `classes` and its `objects`.
+
+        Means are over those classes that have objects, as they are over all classes.
+        """
+        return {
+            group: {
+                **self._metrics(self._labels_of(names)),
+                "classes": float(len(names)),
+                "objects": float(sum(self.objects(name) for name in names)),
+            }
+            for group, names in self.groups.items()
         }
 
     @cached_property
@@ -92,7 +113,7 @@ class Result(Mapping[str, float]):
         """The numbers for each size, by their names without a size."""
         return {
             size: {
-                **self._metrics_of_size(slice(None), a),
+                **self._metrics_of_size(self._labels(None), a),
                 "objects": float(self.objects(size=size)),
             }
             for a, size in enumerate(self.sizes)
@@ -112,7 +133,7 @@ class Result(Mapping[str, float]):
         """The main numbers by size and by class, and the counts at the score of the best F1."""
         stamp = self.stamp
         precision = ["AP", *(threshold_name("AP", self.thresholds[t]) for t in self.shown)]
-        recall = [f"AR@{limit}" for limit in self.limits]
+        recall = [f"AR@{limit}" for limit in self.limits] or ["AR"]
         parts = [
             f"protocol {stamp['protocol']}: {stamp['images']} images, {stamp['objects']} objects, "
             f"{stamp['detections']} detections",
@@ -121,6 +142,9 @@ class Result(Mapping[str, float]):
         listed = aligned([[name, text(value)] for name, value in self.extra.items()])
         if more := listed if self.appendix is None else self.appendix:
             parts.append(more)
+        if self.groups:
+            names = [*precision, recall[-1], *self.figures]
+            parts.append(by_group(self.per_group, self.groups, names))
         if len(self.names) > 1:
             parts.append(by_class(self.per_class, [*precision, recall[-1], *self.figures]))
         parts.append(self.outcome)
@@ -188,6 +212,7 @@ class Result(Mapping[str, float]):
             "metrics": self.metrics,
             "per_class": self.per_class,
             "per_size": self.per_size,
+            **({"per_group": self.per_group} if self.groups else {}),
             "counts": {
                 "score": best,
                 "threshold": self.thresholds[self._threshold(None)],
@@ -215,7 +240,7 @@ class Result(Mapping[str, float]):
         usual = tuple(t for t, x in enumerate(self.thresholds) if np.isclose(x, (0.5, 0.75)).any())
         return usual if len(self.thresholds) > 4 and usual else tuple(range(len(self.thresholds)))
 
-    def _metrics(self, labels: slice) -> dict[str, float]:
+    def _metrics(self, labels: Int64[ndarray, "l"]) -> dict[str, float]:
         numbers: dict[str, float] = {}
         for a, size in enumerate(self.sizes):
             suffix = f"_{size}" if a else ""
@@ -223,22 +248,24 @@ class Result(Mapping[str, float]):
             numbers |= {f"{name}{suffix}": value for name, value in of_size.items()}
         return numbers
 
-    def _metrics_of_size(self, labels: slice, a: int) -> dict[str, float]:
-        precision = self.scores.precision[:, :, labels, a, -1]
-        recall = self.scores.recall[:, labels, a]
+    def _metrics_of_size(self, labels: Int64[ndarray, "l"], a: int) -> dict[str, float]:
+        s = self.scores
+        by_recall = s.precision[:, :, labels, a, -1]
+        precision = by_recall if s.averages is None else s.averages[:, labels, a, -1]
+        recall = s.recall[:, labels, a]
         numbers = {"AP": mean_of_scored(precision)}
         for t, threshold in enumerate(self.thresholds):
             numbers[threshold_name("AP", threshold)] = mean_of_scored(precision[t])
         for m, limit in enumerate(self.limits):
             numbers[f"AR@{limit}"] = mean_of_scored(recall[..., m])
-        numbers["AR"] = numbers[f"AR@{self.limits[-1]}"]
+        numbers["AR"] = mean_of_scored(recall[..., -1])
         return numbers | {name: mean_of_scored(v[labels, a]) for name, v in self.figures.items()}
 
-    def _labels(self, name: str | None) -> slice:
-        if name is None:
-            return slice(None)
-        label = self.names.index(name)
-        return slice(label, label + 1)
+    def _labels(self, name: str | None) -> Int64[ndarray, "l"]:
+        return self._labels_of(self.names if name is None else (name,))
+
+    def _labels_of(self, names: Sequence[str]) -> Int64[ndarray, "l"]:
+        return np.array([self.names.index(name) for name in names], dtype=np.int64)
 
     def _size(self, size: str | None) -> int:
         return 0 if size is None else self.sizes.index(size)

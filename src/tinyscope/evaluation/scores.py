@@ -44,6 +44,7 @@ class Scores:
 
     `scores` are those of the detections that reach a recall, 0 where none does. `found` and
     `false` count at `COUNTED_SCORES` and the last limit. `positives` are the objects to find.
+    `averages` are the average precisions, where these are no means of `precision`.
     """
 
     precision: Float64[ndarray, "t r k a m"]
@@ -52,6 +53,7 @@ class Scores:
     found: Int64[ndarray, "t k a s"]
     false: Int64[ndarray, "t k a s"]
     positives: Int64[ndarray, "k a"]
+    averages: Float64[ndarray, "t k a m"] | None = None
 
 
 Match = Callable[[Pairs, Objects, Bool[ndarray, "n"], float], Pairs]

@@ -43,3 +43,27 @@ def by_class(per_class: Mapping[str, Mapping[str, float]], names: Sequence[str])
             ),
         ]
     )
+
+
+def by_group(
+    per_group: Mapping[str, Mapping[str, float]],
+    groups: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+) -> str:
+    """A line per group of classes and a column per number, and which classes they are."""
+    lines = aligned(
+        [
+            ["classes", *names, "classes", "objects"],
+            *(
+                [
+                    group,
+                    *(text(numbers[name]) for name in names),
+                    f"{numbers['classes']:.0f}",
+                    f"{numbers['objects']:.0f}",
+                ]
+                for group, numbers in per_group.items()
+            ),
+        ]
+    )
+    members = (f"{group}: {', '.join(labels) or 'none'}" for group, labels in groups.items())
+    return "\n".join([lines, *members])

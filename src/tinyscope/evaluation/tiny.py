@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
+from tinyscope.evaluation.class_groups import EDGES, Counts, Grouping, Groups, grouped
 from tinyscope.evaluation.coco import COCO_THRESHOLDS
+from tinyscope.evaluation.frames import Frames, in_frames, left_out_text
 from tinyscope.evaluation.parts import Found
 from tinyscope.evaluation.protocol import (
     Ranges,
@@ -35,6 +37,11 @@ class TinyProtocol:
         limits: Detections per image and class that count, ascending.
         crowd: What `iscrowd` rows are.
         ignore: What rows with an `ignore` flag are that are no crowd.
+        frames: `keys` leaves out images that the file does not mark as key frames of a video.
+        class_groups: Name of a group to the classes that are averaged together under it.
+        class_counts: Examples of each class in training, or the annotation file of its training
+            set: in place of `class_groups`, to group classes as few, medium and many.
+        class_edges: Counts at which the next group begins.
     """
 
     in_parts: ClassVar[bool] = True
@@ -43,13 +50,19 @@ class TinyProtocol:
     limits: tuple[int, ...] = (1, 100, 1500)
     crowd: Treatment = "region"
     ignore: Treatment = "region"
+    frames: Frames = "all"
+    class_groups: Groups | None = None
+    class_counts: Counts | None = None
+    class_edges: tuple[int, ...] = EDGES
 
     def __post_init__(self) -> None:
         check_settings(self.thresholds, self.sides, self.limits)
+        self._grouping  # noqa: B018 - refuses groups that contradict each other
 
     def __call__(self, truth: Annotations, found: Found) -> Result:
-        """The numbers of `found` against all images of `truth`."""
-        return score_boxes(
+        """The numbers of `found` against `truth`."""
+        truth, found, left_out = in_frames(truth, found, self.frames)
+        result = score_boxes(
             truth,
             found,
             thresholds=self.thresholds,
@@ -57,5 +70,10 @@ class TinyProtocol:
             limits=self.limits,
             crowd=self.crowd,
             ignore=self.ignore,
-            stamp=make_stamp("tiny", asdict(self), truth, found),
+            stamp=make_stamp("tiny", asdict(self), truth, found) | left_out,
         )
+        return grouped(result, self._grouping, left_out_text(left_out))
+
+    @property
+    def _grouping(self) -> Grouping:
+        return Grouping(self.class_groups, self.class_counts, self.class_edges)

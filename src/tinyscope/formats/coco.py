@@ -37,8 +37,9 @@ MARKS = ("uncertain", "logo", "in_dense_image")
 """Flags beyond COCO's that files of TinyPerson hold."""
 IGNORED_CROWD = "ignored_crowd"
 """Mark of crowds that the file flags `ignore` as well, which some protocols tell from others."""
-MEASURES = ("size", "vis_ratio", "height")
-"""Numbers beyond COCO's that files of TinyPerson and CityPersons hold."""
+MEASURES = ("size", "vis_ratio", "height", "motion_iou")
+"""Numbers beyond COCO's that files of TinyPerson and CityPersons hold, and how fast an object of a
+video moves (`evaluation.motion`)."""
 
 _ROWS_AT_ONCE = 10_000  # rows that are Python objects at a time while writing
 
