@@ -30,6 +30,14 @@ WINDOWS = Table(
     },
 )
 
+REFERENCES = Table(
+    "references",
+    {
+        "bilateral": "tinyscope.data.clips.references:BilateralReferences",
+        "uniform": "tinyscope.data.clips.references:UniformReferences",
+    },
+)
+
 TRANSFORMS = Table(
     "transform",
     {

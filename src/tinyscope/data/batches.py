@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from tinyscope.data.clips.clip_set import Clip, ClipSet
 from tinyscope.data.images import BACKDROP
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.errors import SettingsError, TinyscopeError
-from tinyscope.types import Batch, Dropped, Sample, Target
+from tinyscope.types import Batch, ClipBatch, Dropped, Sample, Target
 
 __all__ = ["Loader", "TrainingSet", "collate", "loader"]
 
@@ -27,17 +30,9 @@ def collate(samples: Sequence[Sample], divisor: int = 32, fill: Sequence[int] = 
         divisor: The largest stride of a detector, so that every level has whole cells.
         fill: RGB of the padding; the default is the mean color, near zero once normalized.
     """
-    sizes = tuple(s.size for s in samples)
-    height, width = (-(-max(lengths) // divisor) * divisor for lengths in zip(*sizes, strict=True))
-    images = torch.empty(len(samples), 3, height, width, dtype=torch.uint8)
-    color = torch.tensor(tuple(fill), dtype=torch.uint8)[:, None, None]
-    for image, sample, (h, w) in zip(images, samples, sizes, strict=True):
-        image[:, :h, :w] = sample.image
-        image[:, h:] = color
-        image[:, :h, w:] = color
     return Batch(
-        images,
-        sizes,
+        padded([s.image for s in samples], divisor, fill),
+        tuple(s.size for s in samples),
         tuple(s.target for s in samples),
         tuple(s.image_id for s in samples),
         tuple(s.file for s in samples),
@@ -45,14 +40,49 @@ def collate(samples: Sequence[Sample], divisor: int = 32, fill: Sequence[int] = 
     )
 
 
+def collate_clips(
+    clips: Sequence[Clip], divisor: int = 32, fill: Sequence[int] = BACKDROP
+) -> ClipBatch:
+    """Clips padded as `collate` pads samples: the key frames, then their references."""
+    keys = [clip.key for clip in clips]
+    assert all(r.shape == c.key.image.shape for c in clips for r in c.references)
+    frames = [key.image for key in keys] + [r for clip in clips for r in clip.references]
+    return ClipBatch(
+        padded(frames, divisor, fill),
+        tuple(len(clip.references) for clip in clips),
+        tuple(key.size for key in keys),
+        tuple(key.target for key in keys),
+        tuple(key.image_id for key in keys),
+        tuple(key.file for key in keys),
+        sum((key.dropped for key in keys), Dropped()),
+    )
+
+
+def padded(
+    images: Sequence[UInt8[Tensor, "3 _ _"]], divisor: int, fill: Sequence[int] = BACKDROP
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Images of any sizes padded at the right and bottom to one, see `collate`."""
+    height, width = (
+        -(-max(image.shape[axis] for image in images) // divisor) * divisor for axis in (1, 2)
+    )
+    result = torch.empty(len(images), 3, height, width, dtype=torch.uint8)
+    color = torch.tensor(tuple(fill), dtype=torch.uint8)[:, None, None]
+    for place, image in zip(result, images, strict=True):
+        h, w = image.shape[1:]
+        place[:, :h, :w] = image
+        place[:, h:] = color
+        place[:, :h, w:] = color
+    return result
+
+
 class Loader(DataLoader[Any]):
-    """Yields `Batch` for every step of a run; made by `loader`.
+    """Yields a batch for every step of a run; made by `loader`.
 
     Raises:
         TinyscopeError: While iterating, as raised in a worker, without the worker's traceback.
     """
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         with warnings.catch_warnings():
             # Workers use one thread and no lock that a thread of this process could hold.
             warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
@@ -67,7 +97,7 @@ class Loader(DataLoader[Any]):
 
 
 def loader(
-    training_set: TrainingSet,
+    training_set: TrainingSet | ClipSet,
     batch: int,
     workers: int = 2,
     start_step: int = 0,
@@ -86,7 +116,7 @@ def loader(
     in them; with several processes, each takes its consecutive share.
 
     Args:
-        training_set: Samples by position.
+        training_set: Samples or clips by position.
         batch: Samples of a step over all processes.
         workers: Processes that make batches; 0 makes them in this one.
         start_step: First step, for a run that is resumed.
@@ -164,14 +194,14 @@ class Packed:
     Every tensor that is sent takes a file descriptor and a mapping; arrays travel as bytes.
     """
 
-    batch: Batch  # without targets
+    batch: Batch | ClipBatch  # without targets
     counts: list[int]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     ignore: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, batch: Batch) -> "Packed":
+    def of(cls, batch: Batch | ClipBatch) -> "Packed":
         targets = batch.targets
         return cls(
             replace(batch, targets=()),
@@ -181,7 +211,7 @@ class Packed:
             torch.cat([t.ignore for t in targets]).numpy(),
         )
 
-    def unpack(self) -> Batch:
+    def unpack(self) -> Batch | ClipBatch:
         columns = (torch.from_numpy(c) for c in (self.boxes, self.labels, self.ignore))
         split = (torch.split(c, self.counts) for c in columns)
         targets = tuple(Target(*parts) for parts in zip(*split, strict=True))
@@ -198,15 +228,17 @@ class Shares(Dataset["Packed | TinyscopeError"]):
     Raised in a worker, it would come out with the worker's traceback as its message.
     """
 
-    training_set: TrainingSet
+    training_set: TrainingSet | ClipSet
     divisor: int
 
     def __getitem__(self, positions: list[int]) -> Packed | TinyscopeError:
+        source = self.training_set
         try:
-            samples = [self.training_set[position] for position in positions]
+            if isinstance(source, ClipSet):
+                return Packed.of(collate_clips([source[p] for p in positions], self.divisor))
+            return Packed.of(collate([source[p] for p in positions], self.divisor))
         except TinyscopeError as error:
             return error
-        return Packed.of(collate(samples, self.divisor))
 
 
 def _as_it_is(item: Any) -> Any:

@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     WINDOW = 1
     TRANSFORMS = 2
     REDRAW = 3
+    REFERENCES = 4
 
 
 def stream(seed: int, purpose: Purpose, number: int) -> np.random.Generator:

@@ -5,11 +5,14 @@ function of the seed and its number: a resumed run goes on with the very next on
 the number of workers nor that of processes changes what is seen.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from tinyscope.data.erase import ERASE
@@ -25,6 +28,23 @@ Transform = Callable[[Sample, np.random.Generator], Sample]
 
 TRIES = 20
 """Windows that are looked at before one is shown though transforms lost all of its objects."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image is looked at, so that others can be in the same way.
+
+    `state` is that of the generator from which the transforms draw.
+    """
+
+    window: Window
+    state: Mapping[str, Any]
+
+    def random(self) -> np.random.Generator:
+        """A generator that draws once more what the transforms drew."""
+        generator = np.random.default_rng(0)
+        generator.bit_generator.state = self.state
+        return generator
 
 
 class TrainingSet(Dataset[Sample]):
@@ -69,12 +89,16 @@ class TrainingSet(Dataset[Sample]):
 
     def __getitem__(self, position: int) -> Sample:
         """Sample `position` of the run; its image may be a view that must not be written to."""
+        return self.view(position)[0]
+
+    def view(self, position: int) -> tuple[Sample, View]:
+        """Sample `position` of the run, and how it was looked at."""
         if position < 0:
             raise IndexError(f"samples are numbered from 0, got {position}")
-        before = self._seen(position)
-        after = self._changed(before, stream(self.seed, Purpose.TRANSFORMS, position))
+        random = stream(self.seed, Purpose.TRANSFORMS, position)
+        before, after, view = self._looked_at(self.plan[position], random)
         if not self.redraw:
-            return after
+            return after, view
         random = stream(self.seed, Purpose.REDRAW, position)
         epoch, lost = position - position % len(self), Dropped()
         for _ in range(TRIES):
@@ -82,23 +106,34 @@ class TrainingSet(Dataset[Sample]):
             if not len(objects) or not after.target.ignore.all():
                 break
             lost += Dropped.of("lost with all of its window: another window is shown", objects)
-            before = self._seen(epoch + int(random.integers(len(self))))
-            after = self._changed(before, random)
-        return replace(after, dropped=lost + after.dropped)
+            window = self.plan[epoch + int(random.integers(len(self)))]
+            before, after, view = self._looked_at(window, random)
+        return replace(after, dropped=lost + after.dropped), view
 
-    def _seen(self, position: int) -> Sample:
-        """What window `position` of the run shows."""
-        window = self.plan[position]
-        return look_through(self._whole(window), window, self.rule)
+    def as_seen(self, image: UInt8[Tensor, "3 h w"], view: View) -> UInt8[Tensor, "3 y x"]:
+        """Other pixels in place of the image of a view, looked at in the same way.
+
+        They are shown with that image's target, on which draws of transforms may depend.
+        """
+        before = look_through(self._whole(view.window.image, image), view.window, self.rule)
+        return self._changed(before, view.random()).image
+
+    def _looked_at(
+        self, window: Window, random: np.random.Generator
+    ) -> tuple[Sample, Sample, View]:
+        """What a window shows before and after the transforms."""
+        view = View(window, random.bit_generator.state)
+        image = pixels(self.annotations, window.image, self.read)
+        before = look_through(self._whole(window.image, image), window, self.rule)
+        return before, self._changed(before, random), view
 
     def _changed(self, sample: Sample, random: np.random.Generator) -> Sample:
         for transform in self.transforms:
             sample = transform(sample, random)
         return sample
 
-    def _whole(self, window: Window) -> Sample:
-        at, columns = window.image, self.annotations
-        image = pixels(columns, at, self.read)
+    def _whole(self, at: int, image: UInt8[Tensor, "3 h w"]) -> Sample:
+        columns = self.annotations
         target, dropped = target_of(columns, at)
         return Sample(image, target, int(columns.image_ids[at]), str(columns.path(at)), dropped)
 

@@ -9,16 +9,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tinyscope.catalog import arguments
-from tinyscope.data import DATASETS, TRANSFORMS, WINDOWS
+from tinyscope.data import DATASETS, REFERENCES, TRANSFORMS, WINDOWS
+from tinyscope.data.clips.clip_set import ClipSet
+from tinyscope.data.key_frames import key_frames
 from tinyscope.data.locate import has_split, locate
 from tinyscope.data.names import same_names, with_names
-from tinyscope.data.training_set import TrainingSet
+from tinyscope.data.training_set import TrainingSet, Transform
+from tinyscope.data.windows.window import WindowSource
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
-from tinyscope.settings import DataSettings, Part
+from tinyscope.settings import DataSettings, Part, Recipe
 
 Split = Literal["train", "val"]
+
+VIDEO = "video"
+"""Name of the model that is trained on clips."""
+
+ONE_BY_ONE = ("instance_match",)
+"""Transforms that change objects where they are, and so mean nothing for other frames."""
 
 
 def open_annotations(settings: DataSettings, split: Split, data: Path | None) -> Annotations:
@@ -81,19 +90,67 @@ def _has_splits(data: Path, splits: str) -> bool:
     return data.is_dir() and all(has_split(data, split) for split in splits.split("+"))
 
 
+def open_samples(recipe: Recipe, annotations: Annotations) -> TrainingSet | ClipSet:
+    """What a recipe's model is trained on: single images, or clips where it is one of videos.
+
+    Raises:
+        SettingsError: References are set for a model that sees one image at a time, or as below.
+        DataError: As below.
+    """
+    if recipe.model["name"] == VIDEO:
+        return open_clip_set(recipe.data, annotations, recipe.train.seed)
+    if recipe.data.references is not None:
+        raise SettingsError(
+            f"data.references: is {recipe.data.references['name']}, but model "
+            f"{recipe.model['name']} sees one image at a time; set it to null, or put the model "
+            f"inside one named {VIDEO}"
+        )
+    return open_training_set(recipe.data, annotations, recipe.train.seed)
+
+
 def open_training_set(settings: DataSettings, annotations: Annotations, seed: int) -> TrainingSet:
     """Samples of the windows and transforms that the recipe names.
 
+    Of videos, those of the key frames, one by one.
+
     Raises:
         SettingsError: A window or a transform refuses an option.
-        DataError: A file that a transform takes cannot be read, or is of no use; names the option.
+        DataError: There are no key frames, or a file that a transform takes cannot be read, or is
+            of no use; names the option.
     """
-    windows = WINDOWS.build(settings.windows, "data.windows")
-    transforms = [
+    keys = annotations if annotations.video is None else annotations.take(key_frames(annotations))
+    windows, transforms = _ways_to_look(settings, keys)
+    return TrainingSet(keys, windows, transforms, seed, redraw=settings.redraw)
+
+
+def open_clip_set(settings: DataSettings, annotations: Annotations, seed: int) -> ClipSet:
+    """Clips of the references, windows and transforms that the recipe names.
+
+    Raises:
+        SettingsError: A part refuses an option, or a transform moves objects one by one.
+        DataError: As `open_training_set`.
+    """
+    for i, part in enumerate(settings.transforms):
+        if part["name"] in ONE_BY_ONE:
+            raise SettingsError(
+                f"data.transforms.{i}: {part['name']} resizes the objects of one image where they "
+                "are, but clips show them in several places; take it out, or use scale_match"
+            )
+    references = REFERENCES.build(settings.references or {"name": "bilateral"}, "data.references")
+    keys = annotations.take(key_frames(annotations))
+    windows, transforms = _ways_to_look(settings, keys)
+    return ClipSet(annotations, references, windows, transforms, seed, redraw=settings.redraw)
+
+
+def _ways_to_look(
+    settings: DataSettings, annotations: Annotations
+) -> tuple[WindowSource, list[Transform]]:
+    windows: WindowSource = WINDOWS.build(settings.windows, "data.windows")
+    transforms: list[Transform] = [
         _transform(part, f"data.transforms.{i}", annotations)
         for i, part in enumerate(settings.transforms)
     ]
-    return TrainingSet(annotations, windows, transforms, seed, redraw=settings.redraw)
+    return windows, transforms
 
 
 def _transform(part: Part, path: str, annotations: Annotations) -> Any:

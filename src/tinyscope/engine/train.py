@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from tinyscope.catalog import plain
 from tinyscope.data.batches import Loader, loader
+from tinyscope.data.clips.clip_set import ClipSet
 from tinyscope.data.names import shared_images
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
@@ -17,7 +19,7 @@ from tinyscope.engine.evaluate_model import evaluate_detector
 from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
-from tinyscope.engine.sources import fingerprint, open_splits, open_training_set
+from tinyscope.engine.sources import fingerprint, open_samples, open_splits
 from tinyscope.engine.start import start_from
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
@@ -58,14 +60,16 @@ def train(
     place = None if data is None else Path(data)
     at = open_place(folder, chosen.train.precision, resume, devices)
     annotations, validation = open_splits(chosen.data, place)
-    training_set = open_training_set(chosen.data, annotations, chosen.train.seed)
+    training_set = open_samples(chosen, annotations)
     torch.manual_seed(chosen.train.seed)
     detector = build(chosen.model, len(annotations.names))
     start: Iterable[str] = ()
     if chosen.train.start is not None and at.checkpoint is None:
         start = (str(start_from(detector, Path(chosen.train.start))),)
     plan = _plan(chosen, training_set, detector, _score(chosen, validation, folder))
-    about = chain(_about(annotations, validation, detector), start)
+    about = chain(
+        _about(annotations, validation, detector), _of_videos(annotations, training_set), start
+    )
     return carry_out(at, detector, plan, chosen.to_yaml(), about)
 
 
@@ -94,8 +98,28 @@ def _about(
         )
 
 
+def _of_videos(train: Annotations, training_set: TrainingSet | ClipSet) -> Iterator[str]:
+    """Which frames are trained on, and what of that a user may not have meant."""
+    video = train.video
+    if video is None:
+        if isinstance(training_set, ClipSet):
+            yield (
+                "warning: the data set has no videos: every image is its own reference, and a "
+                "model of videos learns nothing from it that one of images does not; give a file "
+                "with videos, video_id and frame_id"
+            )
+        return
+    keys, moving = int(video.keys.sum()), len(np.unique(video.videos))
+    yield f"{keys} key frames of {len(video.frames)} frames in {moving} videos are trained on"
+    if isinstance(training_set, ClipSet) and training_set.runs.changes:
+        yield (
+            f"videos change the size of their frames {training_set.runs.changes} times; frames of "
+            "another size are no references"
+        )
+
+
 def _plan(
-    recipe: Recipe, training_set: TrainingSet, detector: nn.Module, score: Score | None
+    recipe: Recipe, training_set: TrainingSet | ClipSet, detector: nn.Module, score: Score | None
 ) -> Plan:
     settings = recipe.train
     epoch = len(training_set) / (recipe.data.batch * settings.accumulate)
@@ -113,7 +137,7 @@ def _plan(
     )
 
 
-def _batches(recipe: Recipe, training_set: TrainingSet, divisor: int) -> BatchSource:
+def _batches(recipe: Recipe, training_set: TrainingSet | ClipSet, divisor: int) -> BatchSource:
     def batches(start: int, end: int, rank: int, world: int) -> Loader:
         return loader(
             training_set,
