@@ -121,7 +121,8 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions beside a shortcut; four times as wide outside as inside.
 
-    `stride_first`: a stride stands in the first convolution, not in the second.
+    `stride_first`: a stride stands in the first convolution, not in the second. `dilation` is that
+    of the second.
     """
 
     expansion = 4
@@ -136,6 +137,7 @@ class Bottleneck(nn.Module):
         halve: Halve | None = None,
         *,
         stride_first: bool = False,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         made = halve(width) if halve and stride == 2 else None
@@ -144,7 +146,7 @@ class Bottleneck(nn.Module):
         first, second = (inside, 1) if stride_first else (1, inside)
         self.conv1 = nn.Conv2d(before, width, 1, first, bias=False)
         self.bn1 = normalization(norm, width, groups)
-        self.conv2 = nn.Conv2d(width, width, 3, second, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, second, dilation, dilation, bias=False)
         self.bn2 = normalization(norm, width, groups)
         self.conv3 = _behind(made, nn.Conv2d(width, after, 1, bias=False))
         self.bn3 = normalization(norm, after, groups)
@@ -152,14 +154,14 @@ class Bottleneck(nn.Module):
 
     @staticmethod
     def chain(
-        stride: int, halve: Kernel | None = None, *, stride_first: bool = False
+        stride: int, halve: Kernel | None = None, *, stride_first: bool = False, dilation: int = 1
     ) -> tuple[Kernel, ...]:
         """The kernels of a block, in order; `halve` is that of what takes a stride's place."""
         if halve and stride == 2:
-            return Kernel(1, 1), Kernel(3, 1), halve, Kernel(1, 1)
+            return Kernel(1, 1), Kernel(3, 1, dilation), halve, Kernel(1, 1)
         if stride_first:
-            return Kernel(1, stride), Kernel(3, 1), Kernel(1, 1)
-        return Kernel(1, 1), Kernel(3, stride), Kernel(1, 1)
+            return Kernel(1, stride), Kernel(3, 1, dilation), Kernel(1, 1)
+        return Kernel(1, 1), Kernel(3, stride, dilation), Kernel(1, 1)
 
     @property
     def last_norm_weight(self) -> Tensor:

@@ -28,6 +28,7 @@ class ResNet(StagedNetwork):
         *,
         width: PositiveInt = 64,
         strides: Sequence[PositiveInt] | None = None,
+        dilations: Sequence[PositiveInt] | None = None,
         norm: Norm = "batch",
         groups: PositiveInt = 32,
         antialias: AntiAlias | None = None,
@@ -57,4 +58,5 @@ class ResNet(StagedNetwork):
             weights=weights,
             stride_first=stride_first,
             convolution=convolution,
+            dilations=dilations,
         )

@@ -49,10 +49,11 @@ class StagedNetwork(nn.Module):
     """A stem and stages of residual blocks; its levels are the stages' outputs.
 
     The stem is a convolution, a norm and a max-pool; stage i, from 0, ends at stride 4 * 2**i
-    whatever the stem's stride. `channels`, `strides` and `convolutions` have an entry per level
-    that comes out; `convolutions[i]` is the deepest chain of kernels from the image to level i,
-    from which receptive fields follow. `unused` are the beginnings of names that files of weights
-    have beyond it: those of the classifier and of stages that are not built.
+    whatever the stem's stride, or earlier where stages are dilated. `channels`, `strides` and
+    `convolutions` have an entry per level that comes out; `convolutions[i]` is the deepest chain of
+    kernels from the image to level i, from which receptive fields follow. `unused` are the
+    beginnings of names that files of weights have beyond it: those of the classifier and of stages
+    that are not built.
 
     Args:
         stem: Kernel of the stem's convolution; its stride is 1 or 2.
@@ -66,6 +67,10 @@ class StagedNetwork(nn.Module):
         norm: "batch", or "group", which does not mind small batches.
         groups: Of group norm.
         antialias: What halves maps in place of strides and the maximum; None leaves those.
+        dilations: Of the 3x3 convolutions in bottlenecks, per stage. A dilated stage has no stride:
+            it sees as far on a map as fine as the one before, and takes that one's place among the
+            levels. (1, 1, 1, 2) is called DC5. Its first block is dilated as well, as in
+            mmdetection; torchvision leaves that one out, which gives other values. None: all 1.
         stride_first: Bottlenecks halve maps in their first 1x1 convolution instead of the 3x3; for
             weights that were trained so, as Caffe's ("caffe style"). Tensors are the same.
         convolution: Kind of the convolutions: with filters that are "standardized", and in the
@@ -81,8 +86,9 @@ class StagedNetwork(nn.Module):
 
     Raises:
         SettingsError: A stage without blocks, a stride that the network does not have, more
-            stages frozen than built, `stride_first` where no bottleneck has a stride, or
-            convolutions of a kind that does not go with the blocks.
+            stages frozen than built, `stride_first` where no bottleneck has a stride, `dilations`
+            of another number of stages, or of what cannot be dilated, or convolutions of a kind
+            that does not go with the blocks.
         CheckpointError: `weights` do not fit.
     """
 
@@ -105,15 +111,26 @@ class StagedNetwork(nn.Module):
         weights: Path | None,
         stride_first: bool = False,
         convolution: Convolution = "plain",
+        dilations: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not blocks or min(blocks) < 1:
             raise SettingsError(f"blocks {(*blocks,)} must be 1 or more in every stage")
-        reached = (1, 2, *(4 * 2**i for i in range(len(blocks))))
-        self.strides = tuple(reached[2:] if strides is None else strides)
-        if not self.strides or self.strides != tuple(s for s in reached if s in self.strides):
-            raise SettingsError(f"strides {self.strides} must be some of {reached}, fine to coarse")
-        self._stages = max(0, reached.index(self.strides[-1]) - 1)
+        dilated = (1,) * len(blocks) if dilations is None else tuple(dilations)
+        _refuse_dilations(dilated, len(blocks), block, convolution)
+        self._stage_strides = tuple(
+            4 * 2 ** sum(dilation == 1 for dilation in dilated[1 : i + 1])
+            for i in range(len(blocks))
+        )
+        reached = (1, 2, *self._stage_strides)
+        places = {stride: i for i, stride in enumerate(reached)}  # of equal strides the last
+        self.strides = tuple([s for s in places if s >= 4] if strides is None else strides)
+        if not self.strides or self.strides != tuple(s for s in places if s in self.strides):
+            raise SettingsError(
+                f"strides {self.strides} must be some of {(*places,)}, fine to coarse"
+            )
+        self._stages = max(0, places[self.strides[-1]] - 1)
+        self._stage_strides = self._stage_strides[: self._stages]
         self._frozen_stages = frozen_stages
         if not -1 <= frozen_stages <= self._stages:
             raise SettingsError(f"frozen_stages {frozen_stages} must be from -1 to {self._stages}")
@@ -148,15 +165,17 @@ class StagedNetwork(nn.Module):
         self.first_pool, self.pool = end.half, end.pool
         for i, count in enumerate(blocks[: self._stages]):
             inside, outside = width * 2**i, width * 2**i * kind.expansion
-            stride = 2 if i else 2 // stem.stride
-            first = kind(channels[-1], inside, stride, norm, groups, halve, **placed)
-            others = (kind(outside, inside, 1, norm, groups) for _ in range(count - 1))
+            spread: dict[str, Any] = {"dilation": dilated[i]} if dilated[i] > 1 else {}
+            stride = 1 if spread else 2 if i else 2 // stem.stride
+            first = kind(channels[-1], inside, stride, norm, groups, halve, **placed, **spread)
+            others = (kind(outside, inside, 1, norm, groups, **spread) for _ in range(count - 1))
             self.add_module(f"layer{i + 1}", nn.Sequential(first, *others))
             channels.append(outside)
-            chain += kind.chain(stride, kernel, **placed) + kind.chain(1) * (count - 1)
+            chain += kind.chain(stride, kernel, **placed, **spread)
+            chain += kind.chain(1, **spread) * (count - 1)
             chains.append(chain)
-        self.channels = tuple(channels[reached.index(s)] for s in self.strides)
-        self.convolutions = tuple(chains[reached.index(s)] for s in self.strides)
+        self.channels = tuple(channels[places[s]] for s in self.strides)
+        self.convolutions = tuple(chains[places[s]] for s in self.strides)
 
         not_built = (f"layer{n}." for n in range(self._stages + 1, 9))
         self.unused = ("fc.", *not_built)
@@ -176,8 +195,8 @@ class StagedNetwork(nn.Module):
 
         Args:
             images: Which are a level themselves where stride 1 is asked for.
-            feedback: What is added, by the stride of a stage, to the sum that its first block ends
-                with: maps of the stage's own size and channels.
+            feedback: What is added, by the stride of a stage (of several, the last), to the sum
+                that its first block ends with: maps of the stage's own size and channels.
         """
         feedback = feedback or {}
         x = self.first_pool(convolve(self.conv1, self.bn1, images))
@@ -186,9 +205,11 @@ class StagedNetwork(nn.Module):
         levels = [images] if 1 in self.strides else []
         if 2 in self.strides:
             levels.append(x if stem is None else functional.relu(stem))
-        for stage, stride in zip(self._layers(), self._stage_strides(), strict=True):
-            x = _with_feedback(stage, x, feedback[stride]) if stride in feedback else stage(x)
-            if stride in self.strides:
+        for i, (stage, stride) in enumerate(zip(self._layers(), self._stage_strides, strict=True)):
+            is_level = stride not in self._stage_strides[i + 1 :]
+            fed = is_level and stride in feedback
+            x = _with_feedback(stage, x, feedback[stride]) if fed else stage(x)
+            if is_level and stride in self.strides:
                 levels.append(x)
         return levels
 
@@ -201,16 +222,13 @@ class StagedNetwork(nn.Module):
             module.eval()
         return self
 
-    @staticmethod
-    def stage_name(stride: int) -> str:
-        """Name of the stage that ends at a stride."""
-        return f"layer{stride.bit_length() - 2}"
+    def stage_name(self, stride: int) -> str:
+        """Name of the (last) stage that ends at a stride."""
+        places = {s: i for i, s in enumerate(self._stage_strides)}
+        return f"layer{places[stride] + 1}"
 
     def _layers(self) -> list[nn.Module]:
         return [self.get_submodule(f"layer{n}") for n in range(1, self._stages + 1)]
-
-    def _stage_strides(self) -> list[int]:
-        return [4 * 2**i for i in range(self._stages)]
 
     def _frozen(self) -> list[nn.Module]:
         if self._frozen_stages < 0:
@@ -222,6 +240,22 @@ class StagedNetwork(nn.Module):
             self.pool,
             *self._layers()[: self._frozen_stages],
         ]
+
+
+def _refuse_dilations(
+    dilations: Sequence[int], stages: int, block: Block, convolution: Convolution
+) -> None:
+    if len(dilations) != stages or min(dilations) < 1 or dilations[0] != 1:
+        raise SettingsError(
+            f"dilations {(*dilations,)} must be one number of 1 or more for each of {stages} "
+            "stages, and 1 for the first"
+        )
+    if max(dilations) > 1 and (block != "bottleneck" or convolution != "plain"):
+        raise SettingsError(
+            f"dilations {(*dilations,)}: plain convolutions of bottlenecks are dilated, and these "
+            f"are {convolution} ones of {block} blocks; choose depth 50 or 101 and convolution "
+            "plain, or leave dilations out"
+        )
 
 
 def _with_feedback(stage: nn.Module, x: Tensor, added: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from tinyscope.catalog import Table
 NECKS = Table(
     "neck",
     {
+        "channel_mapper": "tinyscope.nn.necks.channel_mapper:ChannelMapper",
         "fpn": "tinyscope.nn.necks.fpn:FPN",
         "hrfpn": "tinyscope.nn.necks.hrfpn:HRFPN",
         "rfp": "tinyscope.nn.necks.recursive:RecursivePyramid",

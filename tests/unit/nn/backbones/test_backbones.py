@@ -16,6 +16,8 @@ OPTIONS = [
     *({"name": "resnet", "depth": depth} for depth in (18, 34, 50, 101)),
     {"name": "resnet", "depth": 50, "strides": [2, 4, 16], "norm": "group"},
     {"name": "resnet", "depth": 50, "strides": [1, 4, 8], "convolution": "switchable_deformable"},
+    {"name": "resnet", "depth": 50, "dilations": [1, 1, 1, 2]},
+    {"name": "resnet", "depth": 50, "dilations": [1, 1, 2, 4], "strides": [2, 8]},
     {"name": "bottom_heavy"},
     {"name": "bottom_heavy", **SMALL},
     {"name": "bottom_heavy", **SMALL, "strides": [2, 8], "norm": "group", "groups": 4},
