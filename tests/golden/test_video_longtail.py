@@ -2,6 +2,7 @@
 
 import pytest
 import video_bags
+import video_detector
 import video_parts
 import video_scores
 import video_windows
@@ -11,9 +12,6 @@ TOPIC = Topic(
     "video_longtail",
     pending={
         "fgfa_full*.safetensors": "the whole network",
-        "detector*.safetensors": "the published detector",
-        "state_dict_*fgfa*.json": "names of published weights",
-        "trainable*.json": "what is frozen",
         "pipeline*.safetensors": "transforms of clips",
         "resize_pad*.json": "transforms of clips",
         "lr_schedule*.json": "the schedule",
@@ -76,6 +74,44 @@ def test_groups_learn_and_score_as_the_reference(file):
 @pytest.mark.parametrize("file", TOPIC.cases("vid_groups_published*.json"))
 def test_published_tables_are_ours_without_a_place_for_others(file):
     video_bags.assert_published_is_ours_without_others(TOPIC.json(file))
+
+
+DETECTORS = TOPIC.cases("detector*.safetensors")
+
+
+@pytest.mark.parametrize("file", DETECTORS)
+def test_anchors_stand_where_they_are_published(file):
+    video_detector.assert_anchors_equal(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", DETECTORS)
+def test_proposals_learn_as_published(file):
+    video_detector.assert_proposals_learn(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", DETECTORS)
+def test_proposals_are_those_published(file):
+    video_detector.assert_proposals_equal(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", DETECTORS)
+def test_classes_learn_as_published(file):
+    video_detector.assert_classes_learn(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", DETECTORS)
+def test_detections_are_those_published(file):
+    video_detector.assert_detections_equal(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("state_dict_*fgfa*.json"))
+def test_published_weights_have_their_places(file):
+    video_detector.assert_names_fit(TOPIC.companion(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("trainable*.json"))
+def test_what_is_published_as_frozen_is(file):
+    video_detector.assert_learns(TOPIC.companion(file))
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())

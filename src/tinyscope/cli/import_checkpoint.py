@@ -14,6 +14,7 @@ class Layout(StrEnum):
     """Whose names a file has."""
 
     mmdet = "mmdet"
+    mmtracking = "mmtracking"
     torchvision = "torchvision"
 
 
@@ -25,7 +26,7 @@ class Part(StrEnum):
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="Checkpoint of mmdet, mmcv or torchvision.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint of mmdet, mmtracking, mmcv or torchvision.")],
     recipe: Annotated[
         str, typer.Option("--as", help="Recipe of its network: a name or a YAML file.")
     ],

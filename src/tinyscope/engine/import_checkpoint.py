@@ -21,7 +21,7 @@ from tinyscope.engine.detector import without_files
 from tinyscope.errors import CheckpointError, SettingsError
 from tinyscope.formats.atomic import replaced
 from tinyscope.nn import weights
-from tinyscope.settings import Recipe, load_recipe, recipe_from, table
+from tinyscope.settings import Recipe, image_model, load_recipe, recipe_from, table
 
 OWN_EPS = 1e-5
 SUFFIXES = {"detector": ".ckpt", "backbone": ".safetensors"}
@@ -64,7 +64,7 @@ def import_checkpoint(
     blue_first: bool = False,
     norm_eps: float = OWN_EPS,
 ) -> Imported:
-    """Writes a checkpoint of ours from one of mmdet, mmcv or torchvision.
+    """Writes a checkpoint of ours from one of mmdet, mmtracking, mmcv or torchvision.
 
     Args:
         file: A .pth or .safetensors file.
@@ -155,15 +155,15 @@ def _import_backbone(
     file: Path, recipe: Recipe, out: Path, ignore: Sequence[str], adjust: _Adjust
 ) -> Imported:
     """A backbone of any file that holds one, under names that backbones of ours load."""
-    settings = without_files(recipe.model)["backbone"]
-    backbone: nn.Module = table("backbone").build(settings, "model.backbone")
+    settings, path = image_model(without_files(recipe.model))
+    backbone: nn.Module = table("backbone").build(settings["backbone"], f"{path}.backbone")
     report = weights.load_weights(backbone, file, unused=None)
     expected = tuple(getattr(backbone, "unused", ()))
     surplus = tuple(name for name in report.unused if not name.startswith(expected))
     ignored = _ignored(file, tuple(report.prefix + name for name in surplus), ignore)
     if left_over := [n for n in surplus if report.prefix + n not in ignored]:
         raise CheckpointError(
-            f"{file}: is of another model than model.backbone: {len(left_over)} of its tensors "
+            f"{file}: is of another model than {path}.backbone: {len(left_over)} of its tensors "
             f"have no place: {', '.join(left_over[:3])}{', ...' * (len(left_over) > 3)}; choose "
             "the recipe of its network, or leave them out with ignore"
         )

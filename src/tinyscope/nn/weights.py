@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 WRAPPER_PREFIXES = (
     *("", "backbone.", "body.", "model.", "model/", "module.", "encoder."),
     "backbone.model.",  # a backbone of timm in a detector or classifier of ours
+    "detector.backbone.",  # of a video detector
     "motion.",  # a net of optical flow in a video detector
 )
 """What training frameworks put in front of a backbone's names, also two one after another."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from tinyscope.errors import CheckpointError
 
 STEM = "backbone.conv1.weight"
-SECOND_STEM = "neck.backbone.conv1.weight"
-"""Of a neck that looks at the image again."""
+STEMS = (STEM, f"neck.{STEM}", f"detector.{STEM}", f"detector.neck.{STEM}")
+"""Also of a neck that looks at the image again, and of both in a detector of videos."""
 
 
 def with_red_first(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -18,10 +18,9 @@ def with_red_first(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The network has no such stem.
     """
-    stem = values.get(STEM)
-    if stem is None or stem.ndim != 4 or stem.shape[1] != 3:
+    stems = [name for name in STEMS if name in values]
+    if not stems or any(values[name].ndim != 4 or values[name].shape[1] != 3 for name in stems):
         raise CheckpointError(f"there is no convolution {STEM} of three colors to be turned round")
-    stems = [name for name in (STEM, SECOND_STEM) if name in values]
     return {**values, **{name: values[name].flip(1) for name in stems}}
 
 

@@ -26,6 +26,13 @@ def contradictions(config: str, detector: nn.Module, *, blue_first: bool) -> lis
             f"convolution of a block, ours in the {ours}; the same tensors would give other "
             f"values; set model.backbone.stride_first={str(caffe).lower()}"
         )
+    theirs_dilated = re.search(r"dilations=\(1(?:,1)*,[2-9]", text) is not None
+    if "dilations=(" in text and _dilated(detector) is not theirs_dilated:
+        found.append(
+            f"dilations: the last stages of its backbone are {'' if theirs_dilated else 'not '}"
+            "dilated, other than ours; the same tensors would give other values; set "
+            "model.backbone.dilations (of a video detector, model.detector.backbone.dilations)"
+        )
     if "to_rgb=False" in text and not blue_first:
         found.append(
             "to_rgb=False: the network takes blue, green, red; import it with blue_first "
@@ -43,6 +50,15 @@ def contradictions(config: str, detector: nn.Module, *, blue_first: bool) -> lis
                 "strides"
             )
     return found
+
+
+def _dilated(detector: nn.Module) -> bool:
+    """Whether any bottleneck is; necks have dilated convolutions of their own."""
+    return any(
+        block.conv2.dilation != (1, 1)
+        for block in detector.modules()
+        if isinstance(block, Bottleneck) and isinstance(block.conv2, nn.Conv2d)
+    )
 
 
 def _stride_first(detector: nn.Module) -> bool | None:

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from tinyscope.detectors.published.mmtracking import INSIDE
 from tinyscope.detectors.published.table import Fit
+from tinyscope.detectors.video import VideoDetector
 from tinyscope.errors import CheckpointError
 
 SHOWN = 40
 """Tensors that a message lists of a kind; a whole detector has hundreds."""
 _SIDES = 4
-_SECOND_BOX = re.compile(r"roi\.(stages\.\d+\.)?head\.box\.")
+_SECOND_BOX = re.compile(r"(^|\.)roi\.(stages\.\d+\.)?head\.box\.")
 
 
 def refuse_misfit(
@@ -63,11 +66,15 @@ def refuse_misfit(
 
 def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_rows: bool) -> str:
     """What the misfit looks like, and what to do about it."""
+    path = "model"
+    if isinstance(model, VideoDetector):  # what can be told is of the detector of images in it
+        path, model = "model.detector", model.get_submodule("detector")
+        found, own = _inside(found), {_inner(n): value for n, value in own.items()}
     differing = {n for n, value in found.values.items() if value.shape != own[n].shape}
     if differing and all(depends_on_classes(name) for name in differing):
         said = [
-            _class_count(found, own, model, background_rows),
-            _boxes_per_class(found, own, model),
+            _class_count(found, own, model, path, background_rows),
+            _boxes_per_class(found, own, model, path),
         ]
         if any(said):
             return ": " + "; ".join(hint for hint in said if hint)
@@ -76,26 +83,45 @@ def _hint(found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_ro
     ):
         return (
             ": it holds a backbone alone; import that part (--part backbone), or name the file in "
-            "model.backbone.weights"
+            f"{path}.backbone.weights"
         )
     return "; choose the recipe of its network, or change settings of this one"
 
 
+def _inside(found: Fit) -> Fit:
+    """What of a video detector is the detector of images, by the names that this has alone."""
+    return replace(
+        found,
+        values={_inner(name): value for name, value in found.values.items()},
+        missing=tuple(_inner(name) for name in found.missing),
+    )
+
+
+def _inner(name: str) -> str:
+    return name.removeprefix(INSIDE)
+
+
 def depends_on_classes(name: str) -> bool:
     """Whether a detector's tensor has rows for its classes, by the tensor's name."""
-    return "head.classification." in name or bool(_SECOND_BOX.match(name))
+    return "head.classification." in name or bool(_SECOND_BOX.search(name))
 
 
 def _class_count(
-    found: Fit, own: Mapping[str, Tensor], model: nn.Module, background_rows: bool
+    found: Fit, own: Mapping[str, Tensor], model: nn.Module, path: str, background_rows: bool
 ) -> str:
     """That the file has another number of classes, where its rows say so."""
     part = _second_heads(model)[0] if hasattr(model, "roi") else "head"
     name = f"{part}.classification.bias"
     if name not in found.values or len(found.values[name]) == len(own[name]):
         return ""
-    classes = model.get_submodule(part).classes
+    head = model.get_submodule(part)
+    classes = head.classes
     assert isinstance(classes, int)
+    if getattr(head, "groups", None) is not None:
+        return (
+            f"its classes share one softmax, and those of {path}.{part} are in groups; import it "
+            "without groups, and let a training with groups start from that (train.start)"
+        )
     rows = len(found.values[name])
     if hasattr(model, "roi"):  # softmax, with a row for background
         theirs = rows - 1
@@ -110,7 +136,7 @@ def _class_count(
     )
 
 
-def _boxes_per_class(found: Fit, own: Mapping[str, Tensor], model: nn.Module) -> str:
+def _boxes_per_class(found: Fit, own: Mapping[str, Tensor], model: nn.Module, path: str) -> str:
     """That the file has deltas for every class and ours for all together, or the reverse."""
     for part in _second_heads(model) if hasattr(model, "roi") else ():
         name = f"{part}.box.bias"
@@ -118,9 +144,9 @@ def _boxes_per_class(found: Fit, own: Mapping[str, Tensor], model: nn.Module) ->
             continue
         per_class = model.get_submodule(part).per_class
         if per_class and len(found.values[name]) == _SIDES:
-            return f"its boxes are the same for all classes; set model.{part}.per_class=false"
+            return f"its boxes are the same for all classes; set {path}.{part}.per_class=false"
         if not per_class:
-            return f"it has boxes for every class; set model.{part}.per_class=true"
+            return f"it has boxes for every class; set {path}.{part}.per_class=true"
     return ""
 
 

@@ -20,6 +20,7 @@ from tinyscope.nn.heads.rpn import RpnHead
 from tinyscope.nn.heads.tower import Tower
 from tinyscope.nn.heads.two_fc import TwoFcHead
 from tinyscope.nn.necks.atrous import AtrousPyramid
+from tinyscope.nn.necks.channel_mapper import ChannelMapper
 from tinyscope.nn.necks.fpn import FPN
 from tinyscope.nn.necks.hrfpn import HRFPN
 from tinyscope.nn.necks.recursive import RecursivePyramid
@@ -132,6 +133,12 @@ def _views(ours: str, theirs: str, views: AtrousPyramid) -> Pairs:
         yield f"{ours}.{name}", f"{theirs}.aspp.{i}"
 
 
+def _channel_mapper(neck: nn.Module) -> Pairs:
+    assert isinstance(neck, ChannelMapper)
+    for i in range(len(neck.convolutions)):
+        yield f"convolutions.{i}", f"convs.{i}.conv"
+
+
 def _hrfpn(neck: nn.Module) -> Pairs:
     assert isinstance(neck, HRFPN)
     yield "reduce", "reduction_conv.conv"
@@ -200,6 +207,7 @@ def _two_fc(head: nn.Module) -> Pairs:
 
 
 _PARTS: dict[type[nn.Module], Callable[[nn.Module], Pairs]] = {
+    ChannelMapper: _channel_mapper,
     FPN: _fpn,
     HRFPN: _hrfpn,
     RecursivePyramid: _recursive,

@@ -15,8 +15,11 @@ from tinyscope.errors import CheckpointError
 Take = Callable[[Sequence[Tensor]], Tensor]
 Give = Callable[[Tensor], Sequence[Tensor]]
 
-PREFIXES = ("", "module.", "model.", "module.model.")
-"""What training frameworks put before the names of a whole detector."""
+PREFIXES = ("", "module.", "model.", "module.model.", "detector.", "module.detector.")
+"""What training frameworks put before the names of a whole detector.
+
+The last two are mmtracking's, for the detector of single images in one of videos.
+"""
 
 
 @dataclass(frozen=True)
