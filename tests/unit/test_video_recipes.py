@@ -1,0 +1,108 @@
+"""The recipes of videos say what their publications do, compare with each other, and build."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tinyscope import recipes
+from tinyscope.data.synthetic import FREQUENT, VIDEO_NAMES
+from tinyscope.data.synthetic.videos import SPREAD, quotas
+from tinyscope.detectors.build import build
+from tinyscope.engine.detector import without_files
+from tinyscope.evaluation import evaluate
+from tinyscope.formats.assemble import assemble
+from tinyscope.formats.tables import DetectionTable
+from tinyscope.settings import load_recipe
+from tinyscope.types import Target
+
+QUICK = ("quick/fgfa", "quick/fgfa_single", "quick/fgfa_sspnet")
+NAMES = (*QUICK, *(name for name in recipes.names() if name.startswith("fgfa/")))
+
+
+@cache
+def load(name, *overrides):
+    return load_recipe(name, overrides)
+
+
+@cache
+def built(name, classes=30):
+    with torch.device("meta"):
+        return build(without_files(load(name).model), classes)
+
+
+def groups_that_are_proposed():
+    """Those in the header of quick/fgfa."""
+    text = (recipes.FOLDER / "quick/fgfa.yaml").read_text()
+    return text.split("head.groups=")[1].split("'\n")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_expected_and_watched_is_among_what_its_protocol_gives(name):
+    shown = load(name)
+    box = np.array([[8.0, 8.0, 20.0, 20.0]])
+    size, label = np.full((1, 2), 64, dtype=np.int32), np.zeros(1, dtype=np.int64)
+    truth = assemble(Path(), ["car"], ["a.png"], size, [1], box, label)
+    result = evaluate(truth, DetectionTable.concatenate([]), shown.evaluate.protocol)
+    assert {*shown.expected, shown.train.monitor} <= dict(result).keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_builds(name):
+    model = built(name)
+    video = load(name).model["name"] == "video"
+    assert hasattr(model, "motion") == video
+    assert (load(name).data.references is not None) == video
+
+
+def test_the_twins_differ_in_nothing_but_the_frames():
+    video, single = load("quick/fgfa"), load("quick/fgfa_single")
+    assert single.model == video.model["detector"]
+    assert single.train == video.train
+    assert single.evaluate == video.evaluate
+    assert single.predict == video.predict
+    assert single.data == video.data.model_copy(update={"references": None})
+
+
+def test_the_groups_in_the_header_are_of_equal_frequency():
+    recipe = load("quick/fgfa", f"model.detector.roi.head.groups={groups_that_are_proposed()}")
+    groups = recipe.model["detector"]["roi"]["head"]["groups"]
+    in_order = [VIDEO_NAMES.index(name) for name in FREQUENT]
+    assert [label for group in groups for label in group] == in_order
+    counts = quotas(768, SPREAD) * 20  # objects of 48 videos, each seen in about 20 frames
+    first = np.cumsum([0, *map(len, groups)])[:-1]
+    bounds = [(counts[i : i + len(g)].min(), counts[i : i + len(g)].max())
+              for i, g in zip(first, groups, strict=True)]  # fmt: skip
+    assert [low >= edge for (low, _), edge in zip(bounds, (1000, 100, 0), strict=True)] == [
+        True
+    ] * 3
+    assert [high < edge for (_, high), edge in zip(bounds[1:], (1000, 100), strict=True)] == [
+        True
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [(name, ()) for name in QUICK]
+    + [("quick/fgfa", (f"model.detector.roi.head.groups={groups_that_are_proposed()}",))],
+)
+def test_a_step_reaches_everything_that_learns(name, overrides):
+    torch.manual_seed(0)
+    recipe = load(name, *overrides)
+    model = build(recipe.model, 12).train()
+    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    boxes = torch.tensor([[8.0, 8.0, 18.0, 20.0], [30.0, 30.0, 44.0, 42.0]])
+    target = Target(boxes, torch.tensor([2, 5]), torch.zeros(2, dtype=torch.bool))
+    sizes = [(64, 64)] * 2
+    if recipe.model["name"] == "video":
+        torch.nn.init.normal_(model.motion.predictors[-1].weight, std=0.01)  # as after a step
+        outputs = model(images, (1, 1), sizes)
+    else:
+        outputs = model(images[:2])
+    losses = model.loss(outputs, [target] * 2, sizes)
+    sum(losses.values()).backward()
+    still = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert not still
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
