@@ -201,3 +201,8 @@ class _Sums(NamedTuple):
     @property
     def mean(self) -> Tensor:
         return self.maps / self.weights
+
+
+def image_detector(model: Any) -> Any:
+    """What of a detector sees single images: a video detector's inner one, else itself."""
+    return model.detector if isinstance(model, VideoDetector) else model

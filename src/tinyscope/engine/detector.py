@@ -1,6 +1,6 @@
 """A trained detector as a user holds it: what it is made of, and what it finds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,6 +16,7 @@ from tinyscope.data.images import BACKDROP, read_image
 from tinyscope.detectors.build import build
 from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from tinyscope.engine.predictor import Predictor
+from tinyscope.engine.video import VideoPredictor
 from tinyscope.errors import CheckpointError, DataError, SettingsError
 from tinyscope.settings import (
     PredictSettings,
@@ -91,6 +92,32 @@ class Detector:
         if isinstance(images, list | tuple):
             return [predictor(pixels(image)) for image in images]
         return predictor(pixels(images))
+
+    def video(
+        self,
+        frames: Iterable[Picture],
+        tile: Tile | None = None,
+        overlap: int | None = None,
+        **settings: Any,
+    ) -> Iterator[Detections]:
+        """Finds objects in the frames of one video, of whatever length, as they come.
+
+        A detector of videos answers for a frame when so many have followed as `frames` of its
+        settings says; one of images answers at once.
+
+        Args:
+            frames: In order, all of one size; see `Picture`. They are asked for one by one.
+            tile, overlap, settings: As of `predict`.
+
+        Yields:
+            Detections of each frame, in order; as of `predict`.
+
+        Raises:
+            DataError: A frame cannot be read, or is of another size than those before.
+            SettingsError: A setting is unknown or wrong.
+        """
+        chosen = self.predictor(tile=tile, overlap=overlap, **settings).settings
+        return VideoPredictor(self.model, self.names, chosen).run(map(pixels, frames))
 
     def predictor(
         self, *, tile: Tile | None = None, overlap: int | None = None, **settings: Any

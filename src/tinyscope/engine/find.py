@@ -1,27 +1,85 @@
-"""What is found in all images of a data set, whole ones or tiles of larger ones."""
+"""What is found in all images of a data set: whole ones, tiles of larger ones, frames of videos."""
 
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinyscope.data.pixels import tile_of_file
 from tinyscope.engine.images import check_size, read_ahead
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.tile_sets import by_file, tiles_of_images, windows_of
+from tinyscope.engine.video import VideoPredictor
 from tinyscope.errors import DataError
-from tinyscope.formats.tables import Annotations, DetectionTable
+from tinyscope.formats.tables import Annotations, DetectionTable, VideoFrames
 from tinyscope.types import Detections
 
 
 def find_all(predictor: Predictor, annotations: Annotations) -> DetectionTable:
     """What is found in each image. Tiles of larger images are looked at as images of their own.
 
+    A detector of videos goes through them frame by frame; images of no video are videos of one
+    frame.
+
     Raises:
-        DataError: An image cannot be read, or is not of the annotated size.
+        DataError: An image cannot be read, or is not of the annotated size; or the frames of a
+            video are tiles, or of several sizes, where they are to be joined.
     """
+    if predictor.video is not None and annotations.video is not None:
+        return _find_in_videos(predictor, annotations, annotations.video)
     tables = [as_table(predictor(pixels), i) for i, pixels in _images(annotations)]
     return DetectionTable.concatenate(tables)
+
+
+def _find_in_videos(
+    predictor: Predictor, annotations: Annotations, video: VideoFrames
+) -> DetectionTable:
+    """What is found in each frame, in the order of the images."""
+    if annotations.windows is not None:
+        raise DataError(
+            f"{annotations.place}: the frames are tiles of larger ones, which a detector of videos "
+            "does not join; name the whole frames, and set predict.tile"
+        )
+    if not len(annotations):
+        return DetectionTable.concatenate([])
+    order = video.order
+    in_time = VideoPredictor(predictor.model, predictor.names, predictor.settings)
+    frames = _frames(annotations, order)
+    tables: dict[int, DetectionTable] = {}
+    for first, last in _runs(video.videos[order]):
+        positions = order[first:last].tolist()
+        try:
+            for position, found in zip(positions, _of_one(in_time, frames, positions), strict=True):
+                tables[position] = as_table(found, position)
+        except DataError as error:
+            name = video.names[video.videos[positions[0]]]
+            raise DataError(f"{annotations.place}: video {name}: {error}") from error
+    return DetectionTable.concatenate([tables[position] for position in sorted(tables)])
+
+
+def _of_one(
+    predictor: VideoPredictor, frames: Iterator[Tensor], positions: list[int]
+) -> Iterator[Detections]:
+    """What is found in the frames of one video, which come next."""
+    return predictor.run(next(frames) for _ in positions)
+
+
+def _runs(videos: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Where each video begins and ends; its frames follow each other."""
+    ends = [*(np.flatnonzero(np.diff(videos)) + 1).tolist(), len(videos)]
+    return zip([0, *ends[:-1]], ends, strict=True)
+
+
+def _frames(annotations: Annotations, order: NDArray[np.int64]) -> Iterator[Tensor]:
+    """Pixels of all images, in this order."""
+    positions = order.tolist()
+    paths = (annotations.path(position) for position in positions)
+    for position, (path, pixels) in zip(positions, read_ahead(paths), strict=True):
+        if isinstance(pixels, DataError):
+            raise pixels
+        check_size(path, pixels, annotations.sizes[position].tolist())
+        yield pixels
 
 
 def find_in_tiles(predictor: Predictor, tiles: Annotations, whole: Annotations) -> DetectionTable:

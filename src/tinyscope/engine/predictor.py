@@ -1,8 +1,8 @@
 """Pixels of one image of any size to what a detector finds in it, whole or tile by tile."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,47 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
 from tinyscope.detectors.looks import LeavesDuplicates, Look, LooksAgain
+from tinyscope.detectors.video import VideoDetector, image_detector
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
 from tinyscope.engine.tiles import TileBatches, enlarged
 from tinyscope.errors import SettingsError
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.settings import PredictSettings
-from tinyscope.tiling import MERGES
+from tinyscope.tiling import FRAME_WINDOWS, MERGES
 from tinyscope.tiling.cut import grid_windows
 from tinyscope.tiling.found import in_image
+from tinyscope.tiling.frames import FrameRule
 from tinyscope.tiling.rule import MergeRule
 from tinyscope.types import Detections, Size
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Which windows of an image are looked at, and what makes them an image again.
+
+    Args:
+        size: Of the image.
+        seen: Its size at the settings' `scale`.
+        factors: From the one to the other, of x, y, x, y.
+        windows: (n, 4) x1 y1 x2 y2 at that scale.
+    """
+
+    size: Size
+    seen: Size
+    factors: NDArray[np.float64]
+    windows: NDArray[np.int64]
+
+    def window_size(self, rows: NDArray[np.int64]) -> Size:
+        """Of windows that are all of one size."""
+        x1, y1, x2, y2 = self.windows[rows[0]].tolist()
+        return y2 - y1, x2 - x1
+
+
 class Predictor:
     """Finds objects in images, one after the other; memory does not grow with their number.
+
+    A detector of videos takes each for a video of one frame; `VideoPredictor` joins several.
 
     Args:
         model: A detector, which is put in eval mode; its `strides` say what sides are padded to.
@@ -35,17 +61,22 @@ class Predictor:
         settings: How an image is looked through.
 
     Raises:
-        SettingsError: The rule of merging, or `zooms`, wants what the detector cannot give.
+        SettingsError: The rule of merging, `zooms` or `flip` want what the detector cannot give.
     """
 
     def __init__(self, model: nn.Module, names: tuple[str, ...], settings: PredictSettings) -> None:
         self.model, self.names, self.settings = model.eval(), names, settings
         self.merge: MergeRule = MERGES.build(settings.merge, "predict.merge")
+        self.frames: FrameRule = FRAME_WINDOWS.build(settings.frames, "predict.frames")
         self.looks_once = settings.zooms == (1.0,)
-        if self.merge.undecided and not isinstance(model, LeavesDuplicates):
+        self.video = model if isinstance(model, VideoDetector) else None
+        self.decoder: Any = image_detector(model)
+        if self.video is not None:
+            _refuse_looks(settings)
+        if self.merge.undecided and not isinstance(self.decoder, LeavesDuplicates):
             raise SettingsError(
-                f"predict.merge.undecided: a {type(model).__name__} decides about every tile "
-                "itself; leave it out"
+                f"predict.merge.undecided: a {type(self.decoder).__name__} decides about every "
+                "tile itself; leave it out"
             )
         if not self.looks_once and not isinstance(model, LooksAgain):
             raise SettingsError(
@@ -70,20 +101,49 @@ class Predictor:
             windows: (n, 4) x1 y1 x2 y2 to look at, in place of the grid that the settings say;
                 right and bottom are exclusive.
         """
+        seen, layout = self.laid_out(image, windows)
+        found: list[Detections] = []
+        order = []
+        for rows, tiles in self.batches(seen, layout.windows):
+            found += self._detect(tiles, layout.window_size(rows))
+            order.append(rows)
+        return self.joined(layout, order, found)
+
+    def laid_out(
+        self, image: Tensor, windows: NDArray[np.int64] | None = None
+    ) -> tuple[Tensor, Layout]:
+        """The image at the settings' `scale`, and what is looked at; arguments as those of a call.
+
+        Windows are of the image as it is given.
+        """
         size = (int(image.shape[-2]), int(image.shape[-1]))
         seen, factors = self.scaled(image)
+        seen_size = (int(seen.shape[-2]), int(seen.shape[-1]))
         if windows is None:
-            windows = self.grid((int(seen.shape[-2]), int(seen.shape[-1])))
+            windows = self.grid(seen_size)
         elif self.settings.scale != 1:
             windows = np.rint(windows * factors).astype(np.int64)
-        found = self._look(seen, windows)
-        found = found[found.scores.argsort(descending=True, stable=True)]  # rules have own orders
-        good = (found.scores > (self.settings.score_threshold or 0.0)).nonzero()[:, 0]
-        found = found[good[: self.settings.limit]]
-        boxes = found.boxes
+        return seen, Layout(size, seen_size, factors, windows)
+
+    def joined(
+        self, layout: Layout, order: Sequence[NDArray[np.int64]], found: Sequence[Detections]
+    ) -> Detections:
+        """What was found in all windows as detections of the image, best first.
+
+        Args:
+            layout: Of the image.
+            order: Rows of its windows, batch by batch.
+            found: In each of them, in that order.
+        """
+        together = self._merged(layout, order, found)
+        best = together.scores.argsort(descending=True, stable=True)  # rules have own orders
+        together = together[best]
+        good = (together.scores > (self.settings.score_threshold or 0.0)).nonzero()[:, 0]
+        together = together[good[: self.settings.limit]]
+        boxes = together.boxes
         if self.settings.scale != 1:
-            boxes = boxes * torch.from_numpy(1 / factors).float()
-        return replace(found, boxes=clip_boxes(boxes, size), names=self.names)
+            boxes = boxes * torch.from_numpy(1 / layout.factors).float()
+        return replace(together, boxes=clip_boxes(boxes, layout.size), names=self.names)
 
     @property
     def stamp(self) -> dict[str, Any]:
@@ -91,6 +151,8 @@ class Predictor:
         values = self.settings.model_dump(exclude={"batch", "precision"})
         if self.looks_once:
             values["zooms"] = None
+        if self.video is None:
+            del values["frames"]
         if self.settings.tile_size is None:  # then they decide nothing
             values |= {"overlap": None, "tiling": None}
         return values
@@ -126,18 +188,13 @@ class Predictor:
                 yield rows[: len(tiles)], tiles
                 rows = rows[len(tiles) :]
 
-    def _look(self, image: Tensor, windows: NDArray[np.int64]) -> Detections:
-        size = (int(image.shape[-2]), int(image.shape[-1]))
-        found: list[Detections] = []
-        order = []
-        for rows, tiles in self.batches(image, windows):
-            x1, y1, x2, y2 = windows[rows[0]].tolist()
-            found += self._detect(tiles, (y2 - y1, x2 - x1))
-            order.append(rows)
-        if len(windows) == 1 and not self.merge.within_windows:
+    def _merged(
+        self, layout: Layout, order: Sequence[NDArray[np.int64]], found: Sequence[Detections]
+    ) -> Detections:
+        if len(layout.windows) == 1 and not self.merge.within_windows:
             return found[0]
-        seen = torch.from_numpy(windows[np.concatenate(order)])
-        merged: Detections = self.merge(in_image(seen, found, size))
+        seen = torch.from_numpy(layout.windows[np.concatenate(order)])
+        merged: Detections = self.merge(in_image(seen, found, layout.seen))
         return merged
 
     def _detect(self, tiles: Tensor, size: Size) -> list[Detections]:
@@ -152,35 +209,64 @@ class Predictor:
         return [join(*pair) for pair in zip(found, mirrored, strict=True)]
 
     def _run(self, tiles: Tensor, size: Size) -> list[Detections]:
-        model: Any = self.model
-        sizes, floor = [size] * len(tiles), self.settings.score_threshold
         with autocast(self.precision, self.device):  # second stages compute in `decode`
-            looks = self.looks(tiles, size)
-            if self.merge.undecided:
-                found = model.decode_undecided(looks, sizes, floor)
-            elif self.looks_once:
-                found = model.decode(next(looks).outputs, sizes, floor)
-            else:
-                found = model.decode_looks(looks, sizes, floor)
+            return self.decoded(self.looks(tiles, size), [size] * len(tiles))
+
+    def decoded(self, looks: Iterator[Look[Any]], sizes: Sequence[Size]) -> list[Detections]:
+        """Detections in tiles of these sizes before padding, on the CPU, from looks at them."""
+        floor = self.settings.score_threshold
+        if self.merge.undecided:
+            found = self.decoder.decode_undecided(looks, sizes, floor)
+        elif self.looks_once:
+            found = self.decoder.decode(next(looks).outputs, sizes, floor)
+        else:
+            found = self.decoder.decode_looks(looks, sizes, floor)
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
     def looks(self, tiles: Tensor, size: Size) -> Iterator[Look[Any]]:
         """What the model says of tiles of `size` before padding, at one enlargement at a time."""
-        tiles = tiles.to(self.device)
         for zoom in self.settings.zooms:
-            images, seen = enlarged(tiles, size, zoom, self.divisor)
-            if self.channels_last and images.stride(1) != 1:
-                images = images.contiguous(memory_format=torch.channels_last)
-            yield Look(self.model(images), [seen] * len(tiles))
+            images, seen = self.shown(tiles, size, zoom)
+            sizes = [seen] * len(tiles)
+            yield Look(self._outputs(images, sizes), sizes)
+
+    def shown(self, tiles: Tensor, size: Size, zoom: float = 1.0) -> tuple[Tensor, Size]:
+        """Tiles of `size` as the model sees them, where it computes, and their size then."""
+        images, seen = enlarged(tiles.to(self.device), size, zoom, self.divisor)
+        if self.channels_last and images.stride(1) != 1:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images, seen
+
+    def _outputs(self, images: Tensor, sizes: Sequence[Size]) -> Any:
+        if self.video is None:
+            return self.model(images)
+        window, seen = self.frames(0, 1), self.video.see(images, sizes)
+        return self.video.judge(seen, [seen] * len(window.frames), window.slot)
+
+
+def _refuse_looks(settings: PredictSettings) -> None:
+    """Of several looks at a frame, each would be joined with other frames at its own."""
+    if settings.zooms != (1.0,):
+        raise SettingsError(
+            f"predict.zooms: got {list(settings.zooms)}, but a detector of videos looks at each "
+            "frame once; leave it out, or set predict.scale"
+        )
+    if settings.flip:
+        raise SettingsError(
+            "predict.flip: got true, but a detector of videos looks at each frame once; leave it "
+            "out"
+        )
 
 
 def side_divisor(model: nn.Module) -> int:
     """What the sides of images are padded to a multiple of.
 
     That is the pyramid's largest stride, or more where a backbone needs it (`divisor`): an HRNet
-    has a branch of stride 32 even if the pyramid ends before.
+    has a branch of stride 32 even if the pyramid ends before. Flow between frames has one as well.
     """
-    needed = int(getattr(getattr(model, "backbone", None), "divisor", 1))
+    needed = int(getattr(model, "divisor", 1))
+    model = image_detector(model)
+    needed = math.lcm(needed, int(getattr(getattr(model, "backbone", None), "divisor", 1)))
     for part in (model, getattr(model, "neck", None)):
         if strides := getattr(part, "strides", None):
             return math.lcm(needed, int(max(strides)))

@@ -33,8 +33,8 @@ class FrameRule(Protocol):
 
     def __call__(self, key: int, length: int) -> FrameWindow: ...
 
-    def first(self, key: int) -> int:
-        """The earliest frame that the key frame `key` or a later one may ask for, itself apart."""
+    def kept(self, key: int) -> range:
+        """Frames before the key frame `key` that it or a later one may ask for."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class SlidingWindow:
         frames = tuple(min(max(place, 0) * self.stride, last) for place in places)
         return FrameWindow(frames, self.radius)
 
-    def first(self, key: int) -> int:
-        return max(key // self.stride - self.radius, 0) * self.stride
+    def kept(self, key: int) -> range:
+        return range(max(key // self.stride - self.radius, 0) * self.stride, key, self.stride)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,5 @@ class SpreadWindow:
         gaps = self.count - 1
         return FrameWindow(tuple(round(i * (length - 1) / gaps) for i in range(self.count)), None)
 
-    def first(self, key: int) -> int:
-        del key
-        return 0
+    def kept(self, key: int) -> range:
+        return range(key)
