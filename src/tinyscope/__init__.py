@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tinyscope.analysis.assignment_report import AssignmentReport
     from tinyscope.analysis.attention import AttentionReport
+    from tinyscope.analysis.data_report import DataReport
     from tinyscope.analysis.fusion import FusionReport
     from tinyscope.analysis.model_report import ModelReport
     from tinyscope.analysis.size_report import SizeReport
     from tinyscope.engine.analyze_assignment import analyze_assignment
     from tinyscope.engine.analyze_attention import analyze_attention
+    from tinyscope.engine.analyze_data import analyze_data
     from tinyscope.engine.analyze_fusion import analyze_fusion
     from tinyscope.engine.analyze_model import analyze_model
     from tinyscope.engine.analyze_sizes import analyze_sizes
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AssignmentReport": "tinyscope.analysis.assignment_report:AssignmentReport",
     "AttentionReport": "tinyscope.analysis.attention:AttentionReport",
+    "DataReport": "tinyscope.analysis.data_report:DataReport",
     "Detections": "tinyscope.types:Detections",
     "Detector": "tinyscope.engine.detector:Detector",
     "FusionReport": "tinyscope.analysis.fusion:FusionReport",
@@ -53,6 +56,7 @@ _HOME = {
     "TinyscopeError": "tinyscope.errors:TinyscopeError",
     "analyze_assignment": "tinyscope.engine.analyze_assignment:analyze_assignment",
     "analyze_attention": "tinyscope.engine.analyze_attention:analyze_attention",
+    "analyze_data": "tinyscope.engine.analyze_data:analyze_data",
     "analyze_fusion": "tinyscope.engine.analyze_fusion:analyze_fusion",
     "analyze_model": "tinyscope.engine.analyze_model:analyze_model",
     "analyze_sizes": "tinyscope.engine.analyze_sizes:analyze_sizes",
@@ -72,6 +76,7 @@ _HOME = {
 __all__ = [
     "AssignmentReport",
     "AttentionReport",
+    "DataReport",
     "Detections",
     "Detector",
     "FusionReport",
@@ -88,6 +93,7 @@ __all__ = [
     "TinyscopeError",
     "analyze_assignment",
     "analyze_attention",
+    "analyze_data",
     "analyze_fusion",
     "analyze_model",
     "analyze_sizes",

@@ -3,6 +3,7 @@
 The options of parts are not defined here; they are the arguments of the parts' constructors.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from tinyscope import recipes
 from tinyscope.catalog import REQUIRED, Table, arguments, part_name, plain, validate
 from tinyscope.data import DATASETS, REFERENCES, TRANSFORMS, WINDOWS
 from tinyscope.data.classification import AUGMENTATIONS, IMAGE_SETS
+from tinyscope.data.sampling import Sampling
 from tinyscope.errors import SettingsError
 from tinyscope.evaluation import PROTOCOLS
 from tinyscope.matching import CODERS, PRIORS
@@ -41,9 +43,7 @@ _OF_IMAGES = {
     "two_stage": "tinyscope.detectors.two_stage:TwoStageDetector",
 }
 IMAGE_DETECTORS = Table("detector of images", _OF_IMAGES)
-DETECTORS = Table(
-    "detector", {**_OF_IMAGES, "video": "tinyscope.detectors.video:VideoDetector"}
-)
+DETECTORS = Table("detector", {**_OF_IMAGES, "video": "tinyscope.detectors.video:VideoDetector"})
 RPN_STAGES = Table("rpn", {"proposals": "tinyscope.detectors.proposals:ProposalStage"})
 _BOXES = {"boxes": "tinyscope.detectors.roi:RoiStage"}
 ROI_STAGES = Table("roi", {**_BOXES, "cascade": "tinyscope.detectors.cascade:CascadeStage"})
@@ -184,8 +184,8 @@ class DataSettings(Settings):
     """Where samples come from and how they are made.
 
     `train` and `val` are data sets; left empty, they are found in the folder given with `--data`,
-    where `train_split` and `val_split` name them; "train+val" joins two. `references` are the other
-    frames that a model of videos is trained with; where it says none, `bilateral` with its defaults.
+    where `train_split` and `val_split` name them; "train+val" joins two. `references` are the
+    other frames that a model of videos is trained with; `bilateral` where none are named.
     """
 
     train: Annotated[Part, checked("train", "data.train")] | None = None
@@ -224,6 +224,8 @@ class TrainSettings(Settings):
     steps: PositiveInt | None = None
     epochs: PositiveInt | None = None
     start: str | None = None  # a checkpoint of such a detector, whose weights it begins with
+    only: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # parts that learn, such as
+    # roi.head.classification; all others are frozen, their norms too
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd; first beta of adamw
@@ -263,7 +265,10 @@ class PredictSettings(Settings):
     overlap: NonNegativeInt = 64  # at least the longest object, or a cut object is never whole
     tiling: Tiling = "flush"  # what becomes of tiles that reach out of the image
     batch: PositiveInt = 4  # tiles at once
+    fit: tuple[PositiveInt, PositiveInt] | None = None  # images of any size are first resized so
+    # that the short and the long side are at most these, and one of them is
     scale: PositiveFloat = 1.0  # images are enlarged by it first; tile and overlap count after it
+    sampling: Sampling = "antialiased"  # how images are resized by these two
     zooms: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0,)  # every tile is
     # looked at enlarged by each of them; what these looks find is joined before suppression
     flip: bool = False  # look at every tile mirrored as well
@@ -279,6 +284,26 @@ class PredictSettings(Settings):
         if self.tile_size is not None and self.overlap >= min(self.tile_size):
             raise ValueError(f"overlap {self.overlap} must be smaller than tile {self.tile}")
         return self
+
+    @model_validator(mode="after")
+    def _sides_in_order(self) -> "PredictSettings":
+        if self.fit is not None and self.fit[0] > self.fit[1]:
+            raise ValueError(f"fit {list(self.fit)} must be the short side, then the long one")
+        return self
+
+    @property
+    def resizes(self) -> bool:
+        """Whether images are looked at in another size than their own."""
+        return self.fit is not None or self.scale != 1
+
+    def shown_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) in which an image of that size is looked at."""
+        if self.fit is None:
+            height, width = (max(1, round(side * self.scale)) for side in size)
+        else:  # halves up, as in mmdetection
+            factor = self.scale * min(self.fit[0] / min(size), self.fit[1] / max(size))
+            height, width = (max(1, math.floor(side * factor + 0.5)) for side in size)
+        return height, width
 
     @property
     def tile_size(self) -> tuple[int, int] | None:

@@ -1,8 +1,8 @@
 """`tinyscope analyze`: why the numbers are what they are.
 
-`analyze model` says what a model costs, `analyze sizes` how large objects are, `analyze fusion` how
-much the levels of a pyramid should take of each other, `analyze attention` where a model looks,
-`analyze assignment` which objects no prior answers for.
+`analyze data` says what a data set holds, `analyze model` what a model costs, `analyze sizes` how
+large objects are, `analyze fusion` how much the levels of a pyramid should take of each other,
+`analyze attention` where a model looks, `analyze assignment` which objects no prior answers for.
 """
 
 import re
@@ -117,6 +117,64 @@ def model(
         typer.echo(report.table)
         if out:
             typer.echo(f"\npicture -> {out / PICTURE}")
+
+
+class Example(StrEnum):
+    """What counts as an example of a class."""
+
+    objects = "objects"
+    tracks = "tracks"
+
+
+@app.command()
+def data(
+    data: Annotated[Path, typer.Argument(help="A COCO file, or a data set's folder.")],
+    split: Annotated[str, typer.Option(help="Of the folder.")] = "train",
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe, or YAML file, that the settings are for.")
+    ] = None,
+    overrides: Overrides = None,
+    edges: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Numbers of examples from which a class belongs to the next group, such as "
+            "10,100,1000; else chosen.",
+        ),
+    ] = None,
+    by: Annotated[
+        Example, typer.Option(help="What counts as an example; tracks are of videos.")
+    ] = Example.objects,
+    json_file: JsonFile = None,
+) -> None:
+    """Show what a data set holds, and propose groups of classes by their frequency."""
+    from tinyscope.engine.analyze_data import analyze_data
+
+    report = analyze_data(
+        data,
+        split,
+        recipe=recipe,
+        overrides=overrides or (),
+        edges=edges_of(edges),
+        by=by.value,
+    )
+    if json_file:
+        write_json(report.to_json(), json_file)
+    if str(json_file) != "-":
+        typer.echo(report.table)
+
+
+def edges_of(text: str | None) -> list[int] | None:
+    """The numbers that `--edges` says.
+
+    Raises:
+        SettingsError: They are no whole numbers.
+    """
+    if text is None:
+        return None
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise SettingsError(f"--edges {text}: must be whole numbers, such as 10,100,1000")
+    return [int(part) for part in text.split(",")]
 
 
 class Match(StrEnum):

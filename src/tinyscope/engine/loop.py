@@ -8,7 +8,7 @@ was killed anywhere goes on from last.ckpt and ends with the same bytes.
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from tinyscope.engine.ema import WeightAverage
 from tinyscope.engine.logs import RunLogs
 from tinyscope.engine.machine import Precision, choose_channels_last
 from tinyscope.engine.nonfinite import GRADIENT, refuse
+from tinyscope.engine.only import fix_other_norms, learn_only
 from tinyscope.engine.optimizer import build_optimizer, set_learning_rate
 from tinyscope.engine.progress import lost_text, over_processes, plain_counts
 from tinyscope.engine.schedule import Schedule
@@ -100,6 +101,7 @@ class Loop:
         self.fabric, self.plan, self.folder, self.precision = fabric, plan, folder, precision
         if fabric.world_size > 1 and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        learning = "" if settings.only is None else self._learn_only(model, settings.only)
         channels_last = choose_channels_last(settings.channels_last, precision, device)
         step = TrainStep(model, channels_last=channels_last).to(device)
         optimizer = build_optimizer(
@@ -129,7 +131,7 @@ class Loop:
             f"{torch.get_num_threads()} thread(s); precision {precision} "
             f"(train.precision={settings.precision}), channels "
             f"{'last' if channels_last else 'first'} "
-            f"(train.channels_last={str(settings.channels_last).lower()})"
+            f"(train.channels_last={str(settings.channels_last).lower()}){learning}"
         )
 
     def run(self, stop: Stop) -> None:
@@ -142,7 +144,7 @@ class Loop:
         if state.done == self.plan.steps or self._stale:
             self.display.say(f"the run is complete: {state.done} steps are done")
         iterator = iter(batches)
-        self.step.train()
+        self._to_training()
         while state.done < self.plan.steps and not self._stale:
             started = time.perf_counter()
             share = self._fetch(iterator, stop)
@@ -160,6 +162,17 @@ class Loop:
             if stopping and state.done < self.plan.steps:
                 self._leave(stop)
         self.close()
+
+    @staticmethod
+    def _learn_only(model: nn.Module, parts: Sequence[str]) -> str:
+        """Freezes the rest, and says so."""
+        count = learn_only(model, parts)
+        return f"; only {', '.join(parts)} learn: {count} numbers (train.only)"
+
+    def _to_training(self) -> None:
+        self.step.train()
+        if self.plan.settings.only is not None:
+            fix_other_norms(self.state.model, self.plan.settings.only)
 
     def close(self) -> None:
         self.display.close()
@@ -239,7 +252,7 @@ class Loop:
         scores: Mapping[str, float] = {}
         if self.logs and self.plan.score is not None:
             scores = self.plan.score(state.scored_model.eval())
-            state.model.train()
+            self._to_training()
             check_monitor(name, scores)
             self.logs.scores(state.done, scores)
             best = state.progress.best

@@ -1,7 +1,9 @@
 """The weights of a trained detector as the beginning of another training (fine-tuning)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,24 +27,31 @@ class Started:
     def __str__(self) -> str:
         text = f"starts from {self.file}: {self.taken} tensors"
         if self.fresh:
-            text += f"; fresh, as there are other classes: {', '.join(self.fresh)}"
+            text += f"; fresh, as classes or groups are others: {', '.join(self.fresh)}"
         return text
 
 
 def start_from(detector: nn.Module, file: Path) -> Started:
     """Copies the weights of a checkpoint of ours into a detector of the same parts.
 
-    Tensors that have rows for the classes stay as they are where their number differs.
+    Tensors that have rows for the classes stay as they are where their number differs, and so do
+    classifiers whose rows stand for others, because classes are in other groups.
 
     Raises:
         CheckpointError: The file cannot be read, or is of another network; nothing was copied.
     """
-    weights = load_checkpoint(file).weights
+    checkpoint = load_checkpoint(file)
+    weights = checkpoint.weights
     own = detector.state_dict()
     fresh = tuple(
         name
         for name, tensor in own.items()
-        if name in weights and weights[name].shape != tensor.shape and depends_on_classes(name)
+        if name in weights
+        and depends_on_classes(name)
+        and (
+            weights[name].shape != tensor.shape
+            or _other_groups(detector, checkpoint.recipe["model"], name)
+        )
     )
     differing = [
         name
@@ -62,3 +71,27 @@ def start_from(detector: nn.Module, file: Path) -> Started:
             if name not in fresh:
                 tensor.copy_(weights[name])
     return Started(file, len(own) - len(fresh), fresh)
+
+
+def _other_groups(detector: nn.Module, model: Mapping[str, Any], name: str) -> bool:
+    """Whether a classifier's rows mean other classes than those of a model with such settings.
+
+    Modules have the names of the settings that they are built from: `roi.head` is `model.roi.head`.
+    """
+    head, classifier, _ = name.partition(".classification.")
+    if not classifier:
+        return False
+    options: Any = model
+    for key in head.split("."):
+        if isinstance(options, list):
+            options = options[int(key)] if key.isdecimal() and int(key) < len(options) else None
+        else:
+            options = options.get(key) if isinstance(options, Mapping) else None
+    then = options.get("groups") if isinstance(options, Mapping) else None
+    now = getattr(detector.get_submodule(head), "groups", None)
+    return _ascending(then) != _ascending(now)
+
+
+def _ascending(groups: Sequence[Sequence[int]] | None) -> list[list[int]] | None:
+    """Groups as their columns stand; the order of members within a group does not matter."""
+    return None if groups is None else [sorted(group) for group in groups]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tinyscope.analysis.data_report import class_counts
 from tinyscope.catalog import plain
 from tinyscope.data.batches import Loader, loader
 from tinyscope.data.clips.clip_set import ClipSet
@@ -86,6 +87,8 @@ def _about(
     yield from train.notes
     if not objects:
         yield "warning: there are no objects to learn from"
+    elif absent := [n for n, c in zip(train.names, class_counts(train), strict=True) if not c]:
+        yield f"warning: classes without an example are never found: {', '.join(absent)}"
     if validation is None:
         yield (
             "there is no validation set: nothing is evaluated, and best.ckpt holds the latest "

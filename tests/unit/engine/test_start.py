@@ -58,6 +58,28 @@ def test_what_depends_on_the_classes_stays_fresh(tmp_path):
     assert "roi.head.classification.weight" in str(started)
 
 
+GROUPS = "model.roi.head.groups="
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "fresh"),
+    [
+        ("null", "[[0], [1, 2]]", True),
+        ("[[0], [1, 2]]", "null", True),
+        ("[[0], [1, 2]]", "[[0, 1], [2]]", True),  # as many rows, of other classes
+        ("[[0], [1, 2]]", "[[1, 2], [0]]", True),
+        ("[[0], [1, 2]]", "[[0], [2, 1]]", False),
+    ],
+)
+def test_a_classifier_of_other_groups_stays_fresh(tmp_path, then, now, fresh):
+    trained = detector(3, GROUPS + then)
+    recipe = plain(load_recipe("quick/faster_rcnn", [*NARROW, GROUPS + then]).model_dump())
+    save_checkpoint(Checkpoint(trained.state_dict(), recipe, ("a", "b", "c")), tmp_path / "a.ckpt")
+    started = start_from(detector(3, GROUPS + now), tmp_path / "a.ckpt")
+    rows = {f"roi.head.classification.{kind}" for kind in ("weight", "bias")}
+    assert set(started.fresh) == (rows if fresh else set())
+
+
 @pytest.mark.parametrize(
     ("more", "recipe"),
     [

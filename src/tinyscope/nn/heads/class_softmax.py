@@ -36,7 +36,9 @@ class ClassSoftmax(nn.Module):
         return functional.cross_entropy(logits, labels, reduction="sum") / count
 
 
-def class_layer(classes: int, groups: Groups | None, others_ratio: float) -> ClassSoftmax | GroupSoftmax:
+def class_layer(
+    classes: int, groups: Groups | None, others_ratio: float
+) -> ClassSoftmax | GroupSoftmax:
     """One softmax, or a softmax for each of the groups.
 
     Raises:

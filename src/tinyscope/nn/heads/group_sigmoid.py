@@ -1,7 +1,7 @@
 """Sigmoids of classes in groups of about equal frequency, for heads that score every prior.
 
-The group softmax of second stages (arXiv:2006.10408) for one-stage detectors; the page on long-tailed
-classes says why it is as it is.
+The group softmax of second stages (arXiv:2006.10408) for one-stage detectors; the page on
+long-tailed classes says why it is as it is.
 """
 
 from collections.abc import Sequence
@@ -111,5 +111,5 @@ def joint_logits(
     One side may have a single column for all of the other's.
     """
     # With p = sigmoid(a) sigmoid(b): (1 - p) / p = (1 + e^-a) (1 + e^-b) - 1.
-    one, two = torch.broadcast_tensors(-logits, -others)
+    one, two = -logits, -others
     return -torch.logaddexp(torch.logaddexp(one, two), one + two)

@@ -41,14 +41,14 @@ class GroupSoftmax(nn.Module):
         That of a class is its probability in its group times that of foreground. The probability
         of others is dropped and nothing is normalized again: a row does not sum to 1.
         """
-        slices = logits.split(self.lengths, dim=1)
+        slices = torch.split(logits, self.lengths, dim=1)
         probabilities = torch.cat([part.softmax(dim=1) for part in slices], dim=1)
         background, foreground = probabilities[:, :1], probabilities[:, 1:2]
         return torch.cat([probabilities[:, self.columns] * foreground, background], dim=1)
 
     def best(self, logits: Float[Tensor, "r w"]) -> Int64[Tensor, "r"]:
         """The class with the highest score of each row, background aside."""
-        slices = logits.split(self.lengths, dim=1)
+        slices = torch.split(logits, self.lengths, dim=1)
         # Foreground is common to all classes; logarithms never vanish, as probabilities do.
         likely = torch.cat([part.log_softmax(dim=1) for part in slices], dim=1)
         return likely[:, self.columns].argmax(dim=1)
@@ -68,7 +68,7 @@ class GroupSoftmax(nn.Module):
         self, logits: Float[Tensor, "r w"], bins: Int64[Tensor, "g r"], taking: Bool[Tensor, "g r"]
     ) -> Float[Tensor, "g"]:
         """Mean cross-entropy of each slice over the rows of all processes that take part in it."""
-        pairs = zip(logits.split(self.lengths, dim=1), bins, strict=True)
+        pairs = zip(torch.split(logits, self.lengths, dim=1), bins, strict=True)
         entropies = torch.stack(
             [functional.cross_entropy(part, own, reduction="none") for part, own in pairs]
         )

@@ -104,6 +104,4 @@ def groups_by_count(
         One group more than edges; some may be empty.
     """
     place = np.digitize(np.asarray(counts), np.asarray(edges))
-    return tuple(
-        tuple(np.flatnonzero(place == group).tolist()) for group in range(len(edges) + 1)
-    )
+    return tuple(tuple(np.flatnonzero(place == group).tolist()) for group in range(len(edges) + 1))
