@@ -144,7 +144,8 @@ def ground_of(
 
 def widened(boxes: Float64[ndarray, "n 4"], pixel: float) -> Float64[ndarray, "n 4"]:
     """Boxes that end behind their last pixels."""
-    return boxes + np.array([0.0, 0.0, pixel, pixel])
+    wider: ndarray = boxes + np.array([0.0, 0.0, pixel, pixel])
+    return wider
 
 
 def _matched(pairs: Pairs, objects: int) -> Pairs:

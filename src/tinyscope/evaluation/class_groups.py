@@ -8,6 +8,7 @@ more than 100 many-shot).
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,7 @@ class Grouping:
             raise SettingsError(
                 "class_groups: class_counts decide the groups as well; remove one of the two"
             )
-        if not self.edges or any(
-            a >= b for a, b in zip((0, *self.edges), self.edges, strict=False)
-        ):
+        if not self.edges or any(a >= b for a, b in pairwise((0, *self.edges))):
             raise SettingsError(
                 f"class_edges: got {list(self.edges)}; must be ascending numbers above 0"
             )
@@ -100,7 +99,7 @@ def group_names(edges: Sequence[int]) -> tuple[str, ...]:
     """Names of the groups from few to many examples; ranges where there are more than three."""
     if len(edges) in _NAMES:
         return _NAMES[len(edges)]
-    inner = (f"{low}-{high - 1}" for low, high in zip(edges, edges[1:], strict=False))
+    inner = (f"{low}-{high - 1}" for low, high in pairwise(edges))
     return f"0-{edges[0] - 1}", *inner, f"{edges[-1]}+"
 
 

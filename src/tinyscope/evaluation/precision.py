@@ -17,8 +17,8 @@ class Curve:
     falls and recall stands still, so the hits say all.
 
     The h hits are rows of the detections; `false` counts the false detections up to each of
-    them, a sum of weights where they are false by parts; `overlaps` and `scores` are those of the hits; `positives` is the number of objects to
-    be found.
+    them, a sum of weights where they are false by parts; `overlaps` and `scores` are those of the
+    hits; `positives` is the number of objects to be found.
     `found_at` and `false_at` count hits and false detections up to the rows asked for.
     """
 

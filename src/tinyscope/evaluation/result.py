@@ -44,9 +44,10 @@ class Result(Mapping[str, float]):
 
     `result["AP"]` is the mean over all thresholds, `result["AP50"]` that at IoU 0.5,
     `result["AP50_small"]` that of one size, `result["AR@100"]` the recall with 100 detections
-    per image and class; without `@` the last limit holds, and there may be none. `figures` are further numbers by class
-    and size, of which -1 and NaN are left out of means. `extra` holds what a protocol adds,
-    and `appendix` is the text that shows it under the table by size; a list where it is None.
+    per image and class; without `@` the last limit holds, and there may be none. `figures` are
+    further numbers by class and size, of which -1 and NaN are left out of means. `extra` holds
+    what a protocol adds, and `appendix` is the text that shows it under the table by size; a list
+    where it is None.
     `groups` are classes that are averaged together under a name, as `result["AP50_of_few"]`.
     """
 

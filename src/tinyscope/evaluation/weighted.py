@@ -5,7 +5,6 @@ in a first round, the weights of all others are summed between them in a second 
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -111,8 +110,8 @@ def weighted_scores(
     hits = [Hits(kept, len(ground.truth), classes) for kept in left]
     again = (ground.judge(part, thresholds) for part in parts())
     for of_part in [judged] if number == 1 else again:
-        for one, every in zip(hits, of_part, strict=True):
-            one.count(every)
+        for into, every in zip(hits, of_part, strict=True):
+            into.count(every)
     return _scores(hits, ground, classes)
 
 
