@@ -16,6 +16,7 @@ from tinyscope.data.images import ImageCache
 from tinyscope.data.pixels import pixels
 from tinyscope.data.randomness import Purpose, stream
 from tinyscope.data.resize import resized_target, scaled_size
+from tinyscope.data.sampling import resampled
 from tinyscope.data.training_set import TrainingSet, target_of, with_sizes
 from tinyscope.formats.tables import Annotations
 from tinyscope.settings import PredictSettings
@@ -157,7 +158,7 @@ class PredictionViews:
         image = pixels(self.annotations, view.image, self._read)
         size, seen = self._sizes(view.image)
         if seen != size:
-            image = resize(image, list(seen), antialias=True)
+            image = resampled(image, seen, self.settings.sampling)
         x1, y1, x2, y2 = view.frame
         tile = image[:, y1:y2, x1:x2]
         if (y2 - y1, x2 - x1) == view.size:
@@ -168,7 +169,7 @@ class PredictionViews:
     def _sizes(self, image: int) -> tuple[Size, Size]:
         """Of an image, and of it as it is cut."""
         height, width = self.annotations.sizes[image].tolist()
-        return (height, width), scaled_size((height, width), self.settings.scale)
+        return (height, width), self.settings.shown_size((height, width))
 
     def _grid(self, size: Size) -> NDArray[np.int64]:
         tile = self.settings.tile_size

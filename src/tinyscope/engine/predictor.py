@@ -10,8 +10,8 @@ import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import resize
 
+from tinyscope.data.sampling import resampled
 from tinyscope.detectors.looks import LeavesDuplicates, Look, LooksAgain
 from tinyscope.detectors.video import VideoDetector, image_detector
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
@@ -34,7 +34,7 @@ class Layout:
 
     Args:
         size: Of the image.
-        seen: Its size at the settings' `scale`.
+        seen: Its size by the settings' `fit` and `scale`.
         factors: From the one to the other, of x, y, x, y.
         windows: (n, 4) x1 y1 x2 y2 at that scale.
     """
@@ -112,7 +112,7 @@ class Predictor:
     def laid_out(
         self, image: Tensor, windows: NDArray[np.int64] | None = None
     ) -> tuple[Tensor, Layout]:
-        """The image at the settings' `scale`, and what is looked at; arguments as those of a call.
+        """The image as it is shown, and what is looked at of it; arguments as those of a call.
 
         Windows are of the image as it is given.
         """
@@ -121,7 +121,7 @@ class Predictor:
         seen_size = (int(seen.shape[-2]), int(seen.shape[-1]))
         if windows is None:
             windows = self.grid(seen_size)
-        elif self.settings.scale != 1:
+        elif self.settings.resizes:
             windows = np.rint(windows * factors).astype(np.int64)
         return seen, Layout(size, seen_size, factors, windows)
 
@@ -141,7 +141,7 @@ class Predictor:
         good = (together.scores > (self.settings.score_threshold or 0.0)).nonzero()[:, 0]
         together = together[good[: self.settings.limit]]
         boxes = together.boxes
-        if self.settings.scale != 1:
+        if self.settings.resizes:
             boxes = boxes * torch.from_numpy(1 / layout.factors).float()
         return replace(together, boxes=clip_boxes(boxes, layout.size), names=self.names)
 
@@ -153,17 +153,21 @@ class Predictor:
             values["zooms"] = None
         if self.video is None:
             del values["frames"]
+        if self.settings.fit is None:
+            del values["fit"]
+        if not self.settings.resizes:
+            del values["sampling"]
         if self.settings.tile_size is None:  # then they decide nothing
             values |= {"overlap": None, "tiling": None}
         return values
 
     def scaled(self, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """The image at the settings' `scale`, and the exact factors of its x, y, x, y."""
+        """The image in the size that it is shown in, and the exact factors of its x, y, x, y."""
         height, width = int(image.shape[-2]), int(image.shape[-1])
         seen = image
-        if self.settings.scale != 1:
-            larger = [max(1, round(side * self.settings.scale)) for side in (height, width)]
-            seen = resize(image, larger, antialias=True)
+        if self.settings.resizes:
+            shown = self.settings.shown_size((height, width))
+            seen = resampled(image, shown, self.settings.sampling)
         return seen, np.array([seen.shape[-1] / width, seen.shape[-2] / height] * 2)
 
     def grid(self, size: Size) -> NDArray[np.int64]:
