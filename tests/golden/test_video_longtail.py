@@ -2,7 +2,9 @@
 
 import pytest
 import video_bags
+import video_clips
 import video_detector
+import video_network
 import video_parts
 import video_scores
 import video_windows
@@ -10,12 +12,7 @@ from golden_files import Topic
 
 TOPIC = Topic(
     "video_longtail",
-    pending={
-        "fgfa_full*.safetensors": "the whole network",
-        "pipeline*.safetensors": "transforms of clips",
-        "resize_pad*.json": "transforms of clips",
-        "lr_schedule*.json": "the schedule",
-    },
+    pending={},
 )
 
 
@@ -50,6 +47,12 @@ def test_windows_hold_the_frames_of_the_reference(file):
     video_windows.check_windows(TOPIC.json(file))
 
 
+@pytest.mark.parametrize("file", TOPIC.cases("fgfa_full*.safetensors"))
+def test_the_whole_network_gathers_and_judges_as_the_reference(file):
+    manifest = TOPIC.companion("state_dict_fgfa_faster_rcnn_r50_dc5.json")
+    video_network.assert_network_equal(TOPIC.tensors(file), manifest)
+
+
 def group_tables():
     """Every division into groups, by its name."""
     return {k: v for file in TOPIC.cases("bags_groups*.json") for k, v in TOPIC.json(file).items()}
@@ -69,6 +72,13 @@ def test_groups_learn_and_score_as_the_reference(file):
         video_bags.assert_scores_equal(name, case, group_tables())
         if "loss_bbox" in case:
             video_bags.assert_box_loss_equals(name, case, group_tables())
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("detector*.safetensors"))
+def test_detections_by_groups_equal_the_reference(file):
+    stored = TOPIC.tensors(file)
+    if any(key.startswith("post_bags.") for key in stored):
+        video_bags.assert_detections_equal(stored, group_tables())
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("vid_groups_published*.json"))
@@ -112,6 +122,41 @@ def test_published_weights_have_their_places(file):
 @pytest.mark.parametrize("file", TOPIC.cases("trainable*.json"))
 def test_what_is_published_as_frozen_is(file):
     video_detector.assert_learns(TOPIC.companion(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("ref_indices*.json"))
+def test_references_are_drawn_as_published(file):
+    content = TOPIC.json(file)
+    for case in content.get("bilateral_uniform", ()):
+        video_clips.assert_references_equal(case)
+    if "image_dataset" in content:
+        video_clips.assert_stills_are_their_references(content["image_dataset"])
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("pipeline*.safetensors"))
+def test_frames_of_a_clip_are_changed_as_published(file):
+    video_clips.assert_clips_equal(TOPIC.tensors(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("resize_pad*.json"))
+def test_frames_are_resized_and_padded_as_published(file):
+    for case in TOPIC.json(file):
+        video_clips.assert_sizes_equal(case)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("lr_schedule*.json"))
+def test_learning_rates_are_those_published(file):
+    video_clips.assert_rates_equal(TOPIC.json(file))
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("vid_data_eval*.json"))
+def test_published_files_are_converted_row_by_row(file, tmp_path):
+    video_clips.assert_files_are_converted(TOPIC.json(file), tmp_path)
+
+
+@pytest.mark.parametrize("file", TOPIC.cases("vid_data_eval*.json"))
+def test_frames_to_train_on_are_those_published(file, tmp_path):
+    video_clips.assert_frames_to_train_on_are_those_published(TOPIC.json(file), tmp_path)
 
 
 @pytest.mark.parametrize("reason", TOPIC.pending_cases())
