@@ -10,10 +10,7 @@ import video_scores
 import video_windows
 from golden_files import Topic
 
-TOPIC = Topic(
-    "video_longtail",
-    pending={},
-)
+TOPIC = Topic("video_longtail")
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("flow_warp*.safetensors"))
@@ -157,11 +154,6 @@ def test_published_files_are_converted_row_by_row(file, tmp_path):
 @pytest.mark.parametrize("file", TOPIC.cases("vid_data_eval*.json"))
 def test_frames_to_train_on_are_those_published(file, tmp_path):
     video_clips.assert_frames_to_train_on_are_those_published(TOPIC.json(file), tmp_path)
-
-
-@pytest.mark.parametrize("reason", TOPIC.pending_cases())
-def test_pending(reason):
-    pytest.skip(f"to be built: {reason}")
 
 
 @pytest.mark.parametrize("file", TOPIC.cases("vid_data_eval*.json"))

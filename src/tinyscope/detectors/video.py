@@ -61,6 +61,8 @@ class VideoDetector(nn.Module):
     ) -> None:
         super().__init__()
         assert isinstance(detector, ImageDetector)
+        assert isinstance(motion, Motion)
+        assert isinstance(aggregator, Aggregator)
         self.detector, self.motion, self.aggregator = detector, motion, aggregator
         self.sum_key, self.exact_warp = sum_key, exact_warp
 
@@ -160,7 +162,7 @@ class VideoDetector(nn.Module):
             for level, embedded_key in enumerate(compared):
                 features, embedded = joined([seen.compared[level] for seen, _ in others])
                 moved = self._moved(features, embedded, flow, embedded_key.repeat(pairs, 1, 1, 1))
-                of_tiles = (part.unflatten(0, (pairs, tiles)) for part in moved)
+                of_tiles = (part.view(pairs, tiles, *part.shape[1:]) for part in moved)
                 added = [(times * part).sum(dim=0) for part in of_tiles]
                 sums[level] = _Sums(*(a + b for a, b in zip(sums[level], added, strict=True)))
         means = tuple(s.mean.to(x.dtype) for s, x in zip(sums, levels, strict=True))

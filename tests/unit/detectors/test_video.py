@@ -1,7 +1,7 @@
 import pytest
 import torch
-from small_video import DENSE, TWO_STAGE, film, video_model, with_motion
 
+from small_video import DENSE, TWO_STAGE, film, video_model, with_motion
 from tinyscope.detectors.build import build
 from tinyscope.errors import SettingsError
 from tinyscope.types import Target

@@ -5,8 +5,8 @@ import pytest
 import torch
 from finder import finder, picture
 from PIL import Image
-from small_video import DENSE, film, video_model, with_motion
 
+from small_video import DENSE, film, video_model, with_motion
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import Detector
 from tinyscope.engine.find import find_all
