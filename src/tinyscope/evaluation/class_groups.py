@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -39,35 +40,18 @@ class Grouping:
     """
 
     groups: Groups | None
-    counts: Counts | None
+    counts: Mapping[str, int] | None
     edges: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if self.groups is not None and self.counts is not None:
-            raise SettingsError(
-                "class_groups: class_counts decide the groups as well; remove one of the two"
-            )
-        if not self.edges or any(a >= b for a, b in pairwise((0, *self.edges))):
-            raise SettingsError(
-                f"class_edges: got {list(self.edges)}; must be ascending numbers above 0"
-            )
-        twice = [name for name, times in _times(self.groups or {}).items() if times > 1]
-        if twice:
-            raise SettingsError(
-                f"class_groups: {', '.join(twice)} stands there more than once; a class is of one "
-                "group"
-            )
 
     def of(self, names: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
         """The groups of the classes `names`, and a sentence for each thing to be known of them.
 
         Raises:
             SettingsError: A group names a class that there is not, or there is no count of one.
-            DataError: The file of counts cannot be read.
         """
         if self.counts is not None:
-            counts = self.counts if isinstance(self.counts, Mapping) else read_counts(self.counts)
-            return _by_count(counts, names, self.edges), _without_examples(counts, names)
+            groups = _by_count(self.counts, names, self.edges)
+            return groups, _without_examples(self.counts, names)
         if self.groups is None:
             return {}, []
         for label in _times(self.groups):
@@ -86,13 +70,33 @@ def grouped(result: Result, grouping: Grouping, notes: Sequence[str] = ()) -> Re
 
     Raises:
         SettingsError: As `Grouping.of`.
-        DataError: As `Grouping.of`.
     """
     groups, more = grouping.of(result.names)
-    text = "\n".join([*notes, *more])
+    text = "\n".join(fill(note, 100, subsequent_indent="  ") for note in (*notes, *more))
     listed = {group: list(labels) for group, labels in groups.items()}
     stamp = {"class_groups": listed} if groups else {}
     return replace(result, groups=groups, appendix=text or result.appendix).stamped(**stamp)
+
+
+def check_grouping(grouping: Grouping) -> None:
+    """Refuses groups that contradict each other.
+
+    Raises:
+        SettingsError: Names the setting and what is allowed.
+    """
+    if grouping.groups is not None and grouping.counts is not None:
+        raise SettingsError(
+            "class_groups: class_counts decide the groups as well; remove one of the two"
+        )
+    if not grouping.edges or any(a >= b for a, b in pairwise((0, *grouping.edges))):
+        raise SettingsError(
+            f"class_edges: got {list(grouping.edges)}; must be ascending numbers above 0"
+        )
+    twice = [name for name, times in _times(grouping.groups or {}).items() if times > 1]
+    if twice:
+        raise SettingsError(
+            f"class_groups: {', '.join(twice)} stands there more than once; a class is of one group"
+        )
 
 
 def group_names(edges: Sequence[int]) -> tuple[str, ...]:
@@ -101,6 +105,15 @@ def group_names(edges: Sequence[int]) -> tuple[str, ...]:
         return _NAMES[len(edges)]
     inner = (f"{low}-{high - 1}" for low, high in pairwise(edges))
     return f"0-{edges[0] - 1}", *inner, f"{edges[-1]}+"
+
+
+def counts_of(counts: Counts | None) -> Mapping[str, int] | None:
+    """The numbers of a file; what are numbers already stays.
+
+    Raises:
+        DataError: As `read_counts`.
+    """
+    return read_counts(counts) if isinstance(counts, Path) else counts
 
 
 def read_counts(path: Path) -> dict[str, int]:

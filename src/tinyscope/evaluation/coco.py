@@ -10,7 +10,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tinyscope.evaluation.class_groups import EDGES, Counts, Grouping, Groups, grouped
+from tinyscope.evaluation.class_groups import (
+    EDGES,
+    Counts,
+    Grouping,
+    Groups,
+    check_grouping,
+    counts_of,
+    grouped,
+)
 from tinyscope.evaluation.frames import Frames, in_frames, left_out_text
 from tinyscope.evaluation.parts import Found
 from tinyscope.evaluation.protocol import (
@@ -65,7 +73,9 @@ class CocoProtocol:
 
     def __post_init__(self) -> None:
         check_settings(self.thresholds, self.sizes, self.limits)
-        self._grouping  # noqa: B018 - refuses groups that contradict each other
+        # At once, so that a wrong file is known of before anything is looked for.
+        object.__setattr__(self, "class_counts", counts_of(self.class_counts))
+        check_grouping(self._grouping)
 
     def __call__(self, truth: Annotations, found: Found) -> Result:
         """The numbers of `found` against `truth`."""
@@ -85,7 +95,7 @@ class CocoProtocol:
 
     @property
     def _grouping(self) -> Grouping:
-        return Grouping(self.class_groups, self.class_counts, self.class_edges)
+        return Grouping(self.class_groups, counts_of(self.class_counts), self.class_edges)
 
 
 def published_figures(result: Result) -> dict[str, float]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -173,7 +172,7 @@ def make_stamp(
         own = "unknown"
     return {
         "protocol": protocol,
-        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
+        "options": dict(options),
         "images": len(truth),
         "objects": int((~ignored).sum()),
         "ignored": int(ignored.sum()),

@@ -1,6 +1,9 @@
 """Numbers as text, for a terminal."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
+
+_WIDTH = 100
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -65,5 +68,8 @@ def by_group(
             ),
         ]
     )
-    members = (f"{group}: {', '.join(labels) or 'none'}" for group, labels in groups.items())
+    members = (
+        fill(f"{group}: {', '.join(labels) or 'none'}", _WIDTH, subsequent_indent="  ")
+        for group, labels in groups.items()
+    )
     return "\n".join([lines, *members])

@@ -3,7 +3,15 @@
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
-from tinyscope.evaluation.class_groups import EDGES, Counts, Grouping, Groups, grouped
+from tinyscope.evaluation.class_groups import (
+    EDGES,
+    Counts,
+    Grouping,
+    Groups,
+    check_grouping,
+    counts_of,
+    grouped,
+)
 from tinyscope.evaluation.coco import COCO_THRESHOLDS
 from tinyscope.evaluation.frames import Frames, in_frames, left_out_text
 from tinyscope.evaluation.parts import Found
@@ -57,7 +65,9 @@ class TinyProtocol:
 
     def __post_init__(self) -> None:
         check_settings(self.thresholds, self.sides, self.limits)
-        self._grouping  # noqa: B018 - refuses groups that contradict each other
+        # At once, so that a wrong file is known of before anything is looked for.
+        object.__setattr__(self, "class_counts", counts_of(self.class_counts))
+        check_grouping(self._grouping)
 
     def __call__(self, truth: Annotations, found: Found) -> Result:
         """The numbers of `found` against `truth`."""
@@ -76,4 +86,4 @@ class TinyProtocol:
 
     @property
     def _grouping(self) -> Grouping:
-        return Grouping(self.class_groups, self.class_counts, self.class_edges)
+        return Grouping(self.class_groups, counts_of(self.class_counts), self.class_edges)

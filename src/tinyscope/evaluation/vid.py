@@ -14,7 +14,15 @@ from numpy import ndarray
 
 from tinyscope.errors import SettingsError
 from tinyscope.evaluation.blame import ground_of
-from tinyscope.evaluation.class_groups import EDGES, Counts, Grouping, Groups, grouped
+from tinyscope.evaluation.class_groups import (
+    EDGES,
+    Counts,
+    Grouping,
+    Groups,
+    check_grouping,
+    counts_of,
+    grouped,
+)
 from tinyscope.evaluation.frames import Frames, in_frames, left_out_text
 from tinyscope.evaluation.motion import has_motion, in_ranges, motion_ious
 from tinyscope.evaluation.parts import Found, parts_of
@@ -73,7 +81,9 @@ class VidProtocol:
                 f"motions: got {dict(self.motions)}; must name at least one [least, largest] IoU, "
                 "0 <= least < largest <= 1"
             )
-        self._grouping  # noqa: B018 - refuses groups that contradict each other
+        # At once, so that a wrong file is known of before anything is looked for.
+        object.__setattr__(self, "class_counts", counts_of(self.class_counts))
+        check_grouping(self._grouping)
 
     def __call__(self, truth: Annotations, found: Found) -> Result:
         """The numbers of `found` against `truth`; without tracks those of the first group alone."""
@@ -115,7 +125,7 @@ class VidProtocol:
 
     @property
     def _grouping(self) -> Grouping:
-        return Grouping(self.class_groups, self.class_counts, self.class_edges)
+        return Grouping(self.class_groups, counts_of(self.class_counts), self.class_edges)
 
     @property
     def _pixel(self) -> float:
