@@ -17,6 +17,12 @@ class Layout(StrEnum):
     yolo = "yolo"
 
 
+class SourceLayout(StrEnum):
+    """What is not found out but named."""
+
+    imagenet_vid = "imagenet-vid"
+
+
 class Images(StrEnum):
     """What becomes of the images."""
 
@@ -27,7 +33,10 @@ class Images(StrEnum):
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="Folder or file of a data set: COCO, YOLO, VOC or TinyPerson.")
+        Path,
+        typer.Argument(
+            help="Folder or file of a data set: COCO, YOLO, VOC or TinyPerson; or ILSVRC/."
+        ),
     ],
     target: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
     to: Annotated[Layout, typer.Option(help="Layout of the result.")] = Layout.coco,
@@ -69,9 +78,44 @@ def convert(
             help="Share of its area from which a tile keeps a cut object; else the published one.",
         ),
     ] = None,
+    source_layout: Annotated[
+        SourceLayout | None,
+        typer.Option(
+            "--from",
+            help="imagenet-vid: the XML files of ImageNet VID and DET to CocoVID files, by the "
+            "published lists; the images stay where they are. Else the layout is found out.",
+        ),
+    ] = None,
+    lists: Annotated[
+        Path | None,
+        typer.Option(help="Of imagenet-vid: folder of the lists; else SOURCE/Lists."),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Of imagenet-vid: WordNet ids and names, one a line; else its 30."),
+    ] = None,
+    all_stills: Annotated[
+        bool,
+        typer.Option(
+            "--all-stills", help="Of imagenet-vid: list the images of DET too that no list names."
+        ),
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Write a data set in another layout, and say what that one cannot hold."""
+    if source_layout is not None:
+        for option, given in (
+            ("--to yolo", to is Layout.yolo),
+            ("--split", splits),
+            ("--tiling", tiling),
+            ("--images copy", images is Images.copy),
+        ):
+            if given:
+                raise typer.BadParameter(f"{option} does not go with --from {source_layout.value}")
+        _convert_imagenet(source, target, lists, classes, all_stills, json_file)
+        return
+    if lists or classes or all_stills:
+        raise typer.BadParameter("--lists, --classes and --all-stills need --from imagenet-vid")
     from tinyscope.engine.convert import TileCut
     from tinyscope.engine.convert import convert as run
 
@@ -91,5 +135,23 @@ def convert(
     if json_file:
         counts = {split: asdict(n) for split, n in done.splits.items()}
         write_json({"target": str(done.target), "to": done.to, "splits": counts}, json_file)
+    if str(json_file) != "-":
+        typer.echo(str(done))
+
+
+def _convert_imagenet(
+    source: Path,
+    target: Path,
+    lists: Path | None,
+    classes: Path | None,
+    all_stills: bool,
+    json_file: Path | None,
+) -> None:
+    from tinyscope.engine.convert_imagenet import convert_imagenet_vid
+
+    done = convert_imagenet_vid(source, target, lists=lists, classes=classes, all_stills=all_stills)
+    if json_file:
+        counts = {file: asdict(n) for file, n in done.files.items()}
+        write_json({"target": str(done.target), "files": counts}, json_file)
     if str(json_file) != "-":
         typer.echo(str(done))

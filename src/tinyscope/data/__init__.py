@@ -17,6 +17,7 @@ DATASETS = Table(
         "dota": "tinyscope.data.benchmarks:dota",
         "visdrone": "tinyscope.data.benchmarks:visdrone",
         "tiny_citypersons": "tinyscope.data.benchmarks:tiny_citypersons",
+        "imagenet_vid": "tinyscope.data.benchmarks:imagenet_vid",
         "synthetic": "tinyscope.data.synthetic:synthetic",
     },
 )

@@ -14,8 +14,10 @@ from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats import ai_tod as ai_tod_format
 from tinyscope.formats import citypersons as citypersons_format
 from tinyscope.formats import dota as dota_format
+from tinyscope.formats import imagenet_vid as imagenet_vid_format
 from tinyscope.formats import tinyperson as tinyperson_format
 from tinyscope.formats import visdrone as visdrone_format
+from tinyscope.formats.join import join
 from tinyscope.formats.tables import Annotations
 
 
@@ -169,6 +171,46 @@ def tiny_citypersons(
         images = images or citypersons_format.find_images(folder, split)
     read = citypersons_format.read_annotations(annotations, images)
     return check_files(read if keep_empty else without_empty(read))
+
+
+def imagenet_vid(
+    path: Path | None = None,
+    split: str = "train",
+    annotations: Path | None = None,
+    det: bool = False,
+    least_side: int = 32,
+) -> Annotations:
+    """ImageNet VID, 30 classes, as mmtracking lists it; `tinyscope convert` makes the files.
+
+    Of `train`, key frames without an object are none, and every frame may be a reference.
+
+    Args:
+        path: The folder ILSVRC/, or the one above.
+        split: `train` or `val`.
+        annotations: Folder of the CocoVID files; found by the layout if left out.
+        det: Train on the listed images of ImageNet DET as well, as stills.
+        least_side: Images with a shorter side are not trained on, pixels.
+
+    Raises:
+        SettingsError: No folder is named, or `det` is asked for in another split than `train`.
+        DataError: A file is missing or malformed.
+    """
+    root = _given(path, "imagenet_vid")
+    if det and split != "train":
+        raise SettingsError(
+            f"data set imagenet_vid: det adds images to train on, but the split is {split}; set "
+            "det to false"
+        )
+    wanted = [("VID", imagenet_vid_format.VID_FILE.format(split=split))]
+    wanted += [("DET", imagenet_vid_format.DET_FILE)] if det else []
+    parts = []
+    for kind, name in wanted:
+        file = imagenet_vid_format.find(root, name) if annotations is None else annotations / name
+        images = imagenet_vid_format.find_images(root, kind)
+        read = check_files(imagenet_vid_format.read_annotations(file, images))
+        train = split == "train"
+        parts.append(imagenet_vid_format.to_train_on(read, least_side) if train else read)
+    return join(parts)
 
 
 def may_be_of(name: str, folder: Path, *, own_file: bool) -> bool:

@@ -1,12 +1,13 @@
 """A sample at another size, with boxes scaled by the true factor of each axis."""
 
-from torchvision.transforms.v2.functional import resize
-
+from tinyscope.data.sampling import Sampling, resampled
 from tinyscope.types import Dropped, Sample, Size, Target
 
 
-def resized(sample: Sample, size: Size, min_side: float = 1.0) -> Sample:
-    """The sample with its image resampled to `size` (bilinear, antialiased).
+def resized(
+    sample: Sample, size: Size, min_side: float = 1.0, sampling: Sampling = "antialiased"
+) -> Sample:
+    """The sample with its image resampled to `size`, bilinear.
 
     Boxes scale by new over old pixels of each axis, which is what the kernel does to the pixels
     (pixel centers lie at halves). An object that shrinks below `min_side` pixels in width or
@@ -14,7 +15,7 @@ def resized(sample: Sample, size: Size, min_side: float = 1.0) -> Sample:
     """
     if size == sample.size:
         return sample
-    image = resize(sample.image, list(size), antialias=True)
+    image = resampled(sample.image, size, sampling)
     target, dropped = resized_target(sample.target, sample.size, size, min_side)
     return Sample(image, target, sample.image_id, sample.file, sample.dropped + dropped)
 

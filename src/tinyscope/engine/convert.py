@@ -70,6 +70,7 @@ class SplitCounts:
     tiles: int = 0
     boxes_in_tiles: int = 0
     notes: tuple[str, ...] = ()
+    lost_videos: int = 0  # whose frames become images of their own
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class Conversion:
                 lines.append(
                     f"  lost: {n.lost_areas} stated areas, which {self.to} cannot store; width "
                     "times height stands for them"
+                )
+            if n.lost_videos:
+                lines.append(
+                    f"  lost: {n.lost_videos} videos, which {self.to} cannot store; their frames "
+                    "are images of their own"
                 )
         return "\n".join([*lines, f"written to {self.target}"])
 
@@ -201,7 +207,14 @@ def _count(annotations: Annotations, to: Layout) -> SplitCounts:
         lost_ignored=ignored if to == "yolo" else 0,
         lost_areas=int((other_area & ~annotations.ignore).sum()) if to == "yolo" else 0,
         notes=annotations.notes,
+        lost_videos=_videos(annotations) if to == "yolo" else 0,
     )
+
+
+def _videos(annotations: Annotations) -> int:
+    """How many videos of more than one frame there are."""
+    video = annotations.video
+    return 0 if video is None else int((np.bincount(video.videos) > 1).sum())
 
 
 def _stored(annotations: Annotations, split: str, to: Layout) -> list[str]:

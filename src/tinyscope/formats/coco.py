@@ -68,7 +68,11 @@ def read_annotations(path: Path, images: Path | None = None) -> Annotations:
         DataError: The file is missing or malformed, has no images, an id twice, a reference to
             nothing, an image outside of the folder, or a box that cannot be right.
     """
-    content = read_object(path)
+    return annotations_of(read_object(path), path, images)
+
+
+def annotations_of(content: dict[str, Any], path: Path, images: Path | None = None) -> Annotations:
+    """What the content of a COCO file says; `path` is the file's, else as `read_annotations`."""
     pictures = rows_of(content, "images", "image", path)
     objects = rows_of(content, "annotations", "annotation", path)
     categories = rows_of(content, "categories", "category", path)

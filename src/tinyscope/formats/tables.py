@@ -145,6 +145,11 @@ class Annotations:
         before = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
         return replace(self.take_rows(rows), offsets=before[self.offsets])
 
+    def with_keys(self, keys: NDArray[np.bool_]) -> "Annotations":
+        """The same videos with other key frames (i,)."""
+        assert self.video is not None
+        return replace(self, video=replace(self.video, keys=keys))
+
     def noted(self, note: str) -> "Annotations":
         """The same with one more note."""
         return replace(self, notes=(*self.notes, note))

@@ -1,12 +1,14 @@
 """Images of any size to a size range."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import NonNegativeFloat
 
-from tinyscope.data.resize import resized, scaled_size
+from tinyscope.data.resize import resized
+from tinyscope.data.sampling import Sampling
 from tinyscope.types import Sample
 
 
@@ -15,11 +17,14 @@ class Fit:
     """Resizes, keeping the ratio, so that the short side is one of `short`.
 
     The long side stays at most `long` pixels, where the short one is then shorter than asked.
+    Sides are rounded to whole pixels, halves up as in mmdetection. `sampling` says which pixels
+    of an image count; `points` is what most published detectors were trained with.
     """
 
     short: Sequence[int] = (800,)
     long: int = 1333
     min_side: NonNegativeFloat = 1.0
+    sampling: Sampling = "antialiased"
 
     def __post_init__(self) -> None:
         if not self.short or min(self.short) < 1:
@@ -30,4 +35,5 @@ class Fit:
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
         short = self.short[int(random.integers(len(self.short)))]
         factor = min(short / min(sample.size), self.long / max(sample.size))
-        return resized(sample, scaled_size(sample.size, factor), self.min_side)
+        height, width = (max(1, math.floor(side * factor + 0.5)) for side in sample.size)
+        return resized(sample, (height, width), self.min_side, self.sampling)
