@@ -91,6 +91,7 @@ def paint(
     layers: Sequence[Layer],
     *,
     enlarge: int | None = None,
+    line: int = 1,
     legend: bool = True,
 ) -> Image.Image:
     """The image with boxes on it, and below it what their colors mean.
@@ -100,6 +101,7 @@ def paint(
         layers: Drawn in order; later ones lie on top.
         enlarge: Whole number that the image is enlarged by; by default so much that objects of
             median size become visible.
+        line: Least width of lines, pixels of the picture.
         legend: Whether a line below the image names the layers and counts their boxes.
 
     Returns:
@@ -112,7 +114,7 @@ def paint(
         size = (picture.width * factor, picture.height * factor)
         picture = picture.resize(size, Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
-    line = max(1, round(_median_side(boxes) * factor / PER_LINE))
+    line = max(line, round(_median_side(boxes) * factor / PER_LINE))
     seen = [_inside(layer, image.shape[-1], image.shape[-2]) for layer in layers]
     frames = [_frames(layer.boxes * factor, picture, line) for layer in seen]
     for layer, rows in zip(seen, frames, strict=True):
@@ -201,14 +203,21 @@ def _free(place: Float64[ndarray, "4"], taken: Float64[ndarray, "n 4"], at: Imag
     return bool(apart.any(axis=1).all())
 
 
-def with_legend(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
-    """The picture above lines that say what the colors mean; as many as its width needs."""
+def with_legend(
+    picture: Image.Image, layers: Sequence[Layer], *, steady: bool = False
+) -> Image.Image:
+    """The picture above lines that say what the colors mean; as many as its width needs.
+
+    With `steady` every count has room for four digits, so that the legends of a video's frames
+    stand still and are of one height.
+    """
     font = ImageFont.load_default(12)
     entries = [(f"{layer.name} {len(layer.boxes)}", layer.color) for layer in layers]
+    room = [f"{layer.name} 8888" for layer in layers] if steady else [text for text, _ in entries]
     square, line = 10, 18
     places: list[tuple[int, int]] = []
     x = y = 0
-    for text, _ in entries:
+    for text in room:
         width = square + 3 * _MARGIN + round(font.getlength(text))
         if x and x + width > picture.width:
             x, y = 0, y + line

@@ -82,6 +82,14 @@ Mirror = Annotated[
         "--flip/--no-flip", help="Look at every tile mirrored as well; else the recipe's."
     ),
 ]
+FrameWindow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="Which frames a detector of videos looks at together: a name, or a name and options "
+        "as in '{name: sliding, radius: 5}'; else the recipe's.",
+    ),
+]
 
 
 def tile_of(text: str | None) -> int | tuple[int, int] | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tinyscope.cli.output import (
+    FrameWindow,
     JsonFile,
     Limit,
     Merge,
@@ -26,7 +27,8 @@ from tinyscope.cli.output import (
 def predict(
     checkpoint: Annotated[Path, typer.Argument(help="A run's best.ckpt.")],
     paths: Annotated[
-        list[str], typer.Argument(help="Images, folders of images, or patterns such as 'a/*.png'.")
+        list[str],
+        typer.Argument(help="Images, videos, folders of them, or patterns such as 'a/*.png'."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for detections and pictures.")],
     tile: Tile = None,
@@ -46,7 +48,8 @@ def predict(
         typer.Option(min=0, max=1, help="Least score of what is written; else the recipe's."),
     ] = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Whether pictures are painted.")
+        bool,
+        typer.Option("--pictures/--no-pictures", help="Whether pictures and videos are painted."),
     ] = True,
     show: Annotated[
         float, typer.Option(min=0, max=1, help="Least score of what pictures show.")
@@ -56,11 +59,24 @@ def predict(
         typer.Option(min=1, help="Pictures are enlarged by this; else by the objects' sizes."),
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on past images that cannot be read.")
+        bool, typer.Option("--keep-going", help="Go on past images and frames that cannot be read.")
     ] = False,
+    frames: Annotated[
+        bool | None,
+        typer.Option(
+            "--frames/--no-frames",
+            help="Take the images of a folder as the frames of one video; else if the detector "
+            "looks at several frames.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(min=0.01, help="Frames per second of videos painted of a folder's images."),
+    ] = 10.0,
+    frame_window: FrameWindow = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Find objects in images; writes COCO JSON, CSV and painted pictures."""
+    """Find objects in images and videos; writes COCO JSON, CSV, painted pictures and videos."""
     from tinyscope.engine.predict import predict as run
 
     settings = given(
@@ -71,6 +87,7 @@ def predict(
         zooms=tuple(zoom) if zoom else None,
         flip=flip,
         score_threshold=score_threshold,
+        frames=frame_window and part_of(frame_window, "--frame-window"),
     )
     done = run(
         checkpoint,
@@ -83,6 +100,8 @@ def predict(
         show=show,
         enlarge=enlarge,
         keep_going=keep_going,
+        as_video=frames,
+        rate=rate,
         **settings,
     )
     if json_file:

@@ -1,7 +1,7 @@
 """Image files by name, folder or pattern, read one ahead of the one that is worked on."""
 
 import glob
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -15,28 +15,31 @@ from tinyscope.errors import DataError
 from tinyscope.formats.files import IMAGE_SUFFIXES
 
 
-def find_images(paths: Sequence[str | Path]) -> list[Path]:
+def find_images(
+    paths: Sequence[str | Path], suffixes: Collection[str] = IMAGE_SUFFIXES
+) -> list[Path]:
     """Files that the paths stand for, each once, in the order given; folders and patterns sorted.
 
     Args:
         paths: Files, folders (with all folders below), or patterns such as "a/*.png".
+        suffixes: Of the files that are taken from folders.
 
     Raises:
         DataError: A path does not exist, or a folder or pattern holds no image.
     """
-    found = dict.fromkeys(chain.from_iterable(_find(Path(path)) for path in paths))
+    found = dict.fromkeys(chain.from_iterable(_find(Path(path), suffixes) for path in paths))
     if not found:
         raise DataError("no images were given; name files, folders or patterns such as 'a/*.png'")
     return list(found)
 
 
-def _find(path: Path) -> list[Path]:
+def _find(path: Path, suffixes: Collection[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
         if not below:
-            shown = " ".join(sorted(IMAGE_SUFFIXES))
+            shown = " ".join(sorted(suffixes))
             raise DataError(f"folder {path}: holds no images ({shown}); check the path")
         return below
     if not glob.has_magic(str(path)):

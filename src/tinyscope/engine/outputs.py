@@ -1,4 +1,4 @@
-"""The files that a prediction writes, filled image by image."""
+"""The files that a prediction writes, filled image by image and frame by frame."""
 
 import csv
 import json
@@ -6,13 +6,15 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from PIL.Image import Image
 
 from tinyscope.analysis.pictures import save_picture
+from tinyscope.engine.inputs import is_video
 from tinyscope.engine.truth import TruthOfFiles
 from tinyscope.errors import DataError
 from tinyscope.formats.atomic import atomic_text
@@ -21,17 +23,41 @@ from tinyscope.types import Detections, Size
 
 COLUMNS = ("file", "image_id", "label", "score", "x1", "y1", "x2", "y2")
 """Of detections.csv; boxes are in pixels."""
+OF_VIDEOS = ("video_id", "frame", "seconds")
+"""Further columns where there are videos."""
 PICTURE_SUFFIXES = (".png", ".jpg")
 """Of what may be painted of an image."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An image that was looked at: its file and size, and which frame of which video it is.
+
+    Args:
+        file: The image; or the video, if that is one file.
+        image_id: In all results.
+        size: (height, width).
+        video_id: From 1; None for an image of its own.
+        frame: Number within its video, from 0.
+        seconds: When the frame is shown.
+    """
+
+    file: Path
+    image_id: int
+    size: Size
+    video_id: int | None = None
+    frame: int = 0
+    seconds: float = 0.0
+
+
 class Outputs:
-    """Open files of a prediction; nothing is kept in memory.
+    """Open files of a prediction; nothing but the list of videos is kept in memory.
 
     Args:
         names: Of the detector's classes.
-        files: All images, in the order that they are numbered in.
-        truth: Whose ids results get; else files count from 1, as do categories.
+        root: Folder that the file names in images.json begin below.
+        videos: Whether there are any; the tables then speak of them.
+        truth: Whose categories results get; else they count from 1.
         add_detections: Writes to the COCO results list.
         table: The CSV file.
         images: The file that says which ids the files got; None where `truth` does.
@@ -40,35 +66,36 @@ class Outputs:
     def __init__(
         self,
         names: tuple[str, ...],
-        files: Sequence[Path],
+        root: Path,
+        videos: bool,
         truth: TruthOfFiles | None,
         add_detections: AddDetections,
         table: TextIO,
         images: TextIO | None,
     ) -> None:
-        self.names, self.files, self.truth = names, files, truth
-        self.add_detections, self.images = add_detections, images
+        self.names, self.root, self.has_videos = names, root, videos
+        self.truth, self.add_detections, self.images = truth, add_detections, images
         self.rows = csv.writer(table, lineterminator="\n")
-        self.rows.writerow(COLUMNS)
+        self.rows.writerow(COLUMNS + OF_VIDEOS if videos else COLUMNS)
         ids = range(1, len(names) + 1) if truth is None else truth.annotations.category_ids
         self.category_ids = np.array(ids, dtype=np.int64)
-        self.root = _common_folder(files)
         self.separator = ""
+        self.videos: list[dict[str, Any]] = []
 
-    def add(self, number: int, found: Detections, size: Size) -> None:
-        """Writes what was found in the file of a number.
+    def add(self, shown: Shown, found: Detections) -> None:
+        """Writes what was found in an image.
 
         The results list holds only what the truth has a category for.
         """
-        image_id = number + 1 if self.truth is None else self.truth.image_id(number)
         listed = found if self.truth is None else self.truth.comparable(found)
         self.add_detections(
-            np.full(len(listed), image_id, dtype=np.int64),
+            np.full(len(listed), shown.image_id, dtype=np.int64),
             listed.boxes.double().numpy(),
             listed.scores.double().numpy(),
             self.category_ids[listed.labels.numpy()],
         )
-        file = str(self.files[number])
+        file = str(shown.file)
+        of_video = self._of_video(shown)
         columns = zip(
             found.labels.tolist(),
             found.scores.double().tolist(),
@@ -76,21 +103,63 @@ class Outputs:
             strict=True,
         )
         self.rows.writerows(
-            (file, image_id, self.names[label], f"{score:.5f}", *(f"{x:.2f}" for x in box))
+            (
+                *(file, shown.image_id, self.names[label], f"{score:.5f}"),
+                *(f"{x:.2f}" for x in box),
+                *of_video,
+            )
             for label, score, box in columns
         )
         if self.images:
-            name = Path(os.path.relpath(self.files[number], self.root)).as_posix()
-            row = {"id": image_id, "file_name": name, "width": size[1], "height": size[0]}
-            self.images.write(self.separator + json.dumps(row))
+            self.images.write(self.separator + json.dumps(self._listed(shown)))
             self.separator = ",\n"
+
+    def new_video(self, path: Path) -> int:
+        """The id of a video, which gets a row in images.json."""
+        self.videos.append({"id": len(self.videos) + 1, "name": self._relative(path)})
+        return len(self.videos)
+
+    def _of_video(self, shown: Shown) -> tuple[Any, ...]:
+        if not self.has_videos:
+            return ()
+        if shown.video_id is None:
+            return ("", "", "")
+        return (shown.video_id, shown.frame, f"{shown.seconds:.3f}")
+
+    def _listed(self, shown: Shown) -> dict[str, Any]:
+        """As annotations of images or, where there are videos, of videos (CocoVID) list it."""
+        row: dict[str, Any] = {"id": shown.image_id, "file_name": self._relative(shown.file)}
+        row |= {"width": shown.size[1], "height": shown.size[0]}
+        if not self.has_videos:
+            return row
+        if shown.video_id is None:  # a still is a video of one frame
+            return row | {"video_id": self.new_video(shown.file), "frame_id": 0}
+        if is_video(shown.file):  # as if the frames lay in a folder of its name
+            row["file_name"] += f"/{shown.frame:06}.png"
+        seconds = round(shown.seconds, 6)
+        return row | {"video_id": shown.video_id, "frame_id": shown.frame, "seconds": seconds}
+
+    def _relative(self, file: Path) -> str:
+        return Path(os.path.relpath(file, self.root)).as_posix()
 
 
 @contextmanager
 def open_outputs(
-    folder: Path, names: tuple[str, ...], files: Sequence[Path], truth: TruthOfFiles | None
+    folder: Path,
+    names: tuple[str, ...],
+    files: Sequence[Path],
+    truth: TruthOfFiles | None,
+    *,
+    videos: bool = False,
 ) -> Iterator[Outputs]:
     """Files in `folder` that get their names when all is written; after an error there are none.
+
+    Args:
+        folder: Made where it is missing.
+        names: Of the detector's classes.
+        files: All that is looked at, which lie below one folder.
+        truth: Whose ids and categories results get.
+        videos: Whether some are videos.
 
     Raises:
         DataError: They cannot be written.
@@ -110,16 +179,25 @@ def open_outputs(
             images.write(f'{{"categories": {json.dumps(categories)},\n"images": [\n')
         table = stack.enter_context(atomic_text(folder / "detections.csv"))
         add = stack.enter_context(detection_writer(folder / "detections.json"))
-        yield Outputs(names, files, truth, add, table, images)
+        outputs = Outputs(names, _common_folder(files), videos, truth, add, table, images)
+        yield outputs
         if images:
-            images.write('\n],\n"annotations": []}\n')
+            listed = f'"videos": {json.dumps(outputs.videos)},\n' if videos else ""
+            images.write(f'\n],\n{listed}"annotations": []}}\n')
 
 
-def picture_paths(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
+def picture_paths(
+    files: Sequence[Path], folder: Path, suffixes: Sequence[str] = PICTURE_SUFFIXES
+) -> dict[Path, Path]:
     """Where each file's picture goes, without a suffix: folders as they are among the files.
 
+    Args:
+        files: Images; or videos, which may be folders of frames.
+        folder: Of the pictures.
+        suffixes: That a picture may get.
+
     Raises:
-        DataError: A picture, PNG or JPEG, would replace one of the files.
+        DataError: A picture would replace one of the files.
     """
     root = _common_folder(files)
     relative = {file: Path(os.path.relpath(file, root)) for file in files}
@@ -131,11 +209,11 @@ def picture_paths(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
     taken = {_identity(file) for file in files if file.exists()}  # links may lead nowhere
     for place in places.values():
         # Not with_suffix: a name may hold further dots.
-        for picture in (place.with_name(place.name + suffix) for suffix in PICTURE_SUFFIXES):
+        for picture in (place.with_name(place.name + suffix) for suffix in suffixes):
             if picture.exists() and _identity(picture) in taken:
                 raise DataError(
                     f"{picture}: is one of the images and would be replaced by a picture; choose "
-                    "another --out, or name images that lie elsewhere"
+                    "another --out, or name files that lie elsewhere"
                 )
     return places
 
@@ -146,14 +224,23 @@ def write_picture(picture: Image, place: Path, suffix: str = PICTURE_SUFFIXES[0]
     Raises:
         DataError: It cannot be written.
     """
+    path = with_folder(place.with_name(place.name + suffix))
+    save_picture(picture, path)
+    return path
+
+
+def with_folder(path: Path) -> Path:
+    """The path, after making the folder that it lies in.
+
+    Raises:
+        DataError: It cannot be made.
+    """
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{place.parent}: cannot be made ({error.strerror or error}); choose another --out"
+            f"{path.parent}: cannot be made ({error.strerror or error}); choose another --out"
         ) from error
-    path = place.with_name(place.name + suffix)
-    save_picture(picture, path)
     return path
 
 
