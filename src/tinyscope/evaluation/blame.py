@@ -4,7 +4,8 @@ The matching of the official evaluation of ImageNet VID as FGFA published it (Zh
 arXiv:1703.10025). From the best detection of a frame down, each takes the free object of its class
 that it overlaps most, the first in the file of equal ones, whether or not that object counts in
 the range that is scored. One that has none is false in a range by a weight: 1 if among all
-objects of the frame, of any class, it comes nearest to one in the range, 0 if to one that is not.
+objects of the frame, of any class, it comes nearest to one in the range, 0 if to one that is not,
+and between these where it is as near to both.
 """
 
 from collections.abc import Sequence
