@@ -6,19 +6,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tinyscope import recipes
 from tinyscope.data.synthetic import FREQUENT, VIDEO_NAMES
 from tinyscope.data.synthetic.videos import SPREAD, quotas
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import without_files
+from tinyscope.engine.loop import schedule_of
 from tinyscope.evaluation import evaluate
 from tinyscope.formats.assemble import assemble
+from tinyscope.formats.imagenet_vid import CLASSES
 from tinyscope.formats.tables import DetectionTable
 from tinyscope.settings import load_recipe
 from tinyscope.types import Target
 
 QUICK = ("quick/fgfa", "quick/fgfa_single", "quick/fgfa_sspnet")
+PUBLISHED = {
+    "imagenet_vid_r50_dc5": 0.747,
+    "imagenet_vid_r101_dc5": 0.778,
+    "imagenet_vid_r50_dc5_groups": None,
+    "imagenet_vid_r50_dc5_groups_end_to_end": 0.759,
+}
+"""AP50 by MMTracking, and the one that the page of the group softmax on videos claims."""
+MEMBERS = (
+    "bicycle bus fox hamster lion lizard motorcycle rabbit sheep snake tiger whale",
+    "antelope bear cattle domestic_cat giant_panda horse red_panda squirrel turtle watercraft",
+    "airplane elephant monkey zebra",
+    "bird car dog train",
+)
 NAMES = (*QUICK, *(name for name in recipes.names() if name.startswith("fgfa/")))
 
 
@@ -81,6 +97,68 @@ def test_the_groups_in_the_header_are_of_equal_frequency():
     assert [high < edge for (_, high), edge in zip(bounds[1:], (1000, 100), strict=True)] == [
         True
     ] * 2
+
+
+def test_what_is_expected_is_what_was_published():
+    shown = {name: load(f"fgfa/{name}").expected for name in PUBLISHED}
+    assert shown == {k: {} if v is None else {"AP50": v} for k, v in PUBLISHED.items()}
+    assert set(NAMES) == {*QUICK, *(f"fgfa/{name}" for name in PUBLISHED)}
+    assert "(claimed)" in load("fgfa/imagenet_vid_r50_dc5_groups_end_to_end").source
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLISHED if "r50" in n])
+def test_published_models_have_as_many_parameters_and_train_as_published(name):
+    model = built(f"fgfa/{name}")
+    groups = "groups" in name
+    logits = 36 if groups else 31
+    assert sum(p.numel() for p in model.parameters()) == 103_267_171 + (logits - 31) * 1025
+    learning = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert len(learning) == 177
+    assert "detector.backbone.layer2.0.bn1.weight" in learning
+    assert "detector.backbone.layer1.0.conv1.weight" not in learning
+    assert {n.split(".")[0] for n in learning} == {"detector", "motion", "aggregator"}
+    assert model.detector.neck.strides == (16,)
+    assert (model.exact_warp, model.sum_key) == (False, False)
+    assert model.detector.roi.head.classification.out_features == logits
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+
+
+@pytest.mark.parametrize(
+    "name", ["fgfa/imagenet_vid_r50_dc5_groups", "fgfa/imagenet_vid_r50_dc5_groups_end_to_end"]
+)
+def test_groups_are_those_that_were_published(name):
+    names = tuple(CLASSES.values())
+    groups = load(name).model["detector"]["roi"]["head"]["groups"]
+    assert [{names[label] for label in group} for group in groups] == [
+        set(group.split()) for group in MEMBERS
+    ]
+
+
+def test_the_layer_of_classes_alone_learns_in_a_finished_detector():
+    recipe = load("fgfa/imagenet_vid_r50_dc5_groups")
+    assert recipe.train.start
+    (prefix,) = recipe.train.only
+    names = [n for n, _ in built("fgfa/imagenet_vid_r50_dc5_groups").named_parameters()]
+    chosen = [n for n in names if n.startswith(prefix)]
+    assert [n.rpartition(".")[2] for n in chosen] == ["weight", "bias"]
+    files = recipe.model["motion"]["weights"], recipe.model["detector"]["backbone"]["weights"]
+    assert files == (None, None)
+
+
+def test_the_rate_falls_as_published():
+    settings = load("fgfa/imagenet_vid_r50_dc5").train
+    epoch = 13_900
+    schedule = schedule_of(settings, 7 * epoch)
+    rates = [settings.learning_rate * schedule(step) for step in (
+        0, 250, 500, 2 * epoch - 2, 2 * epoch + 2, 5 * epoch - 2, 5 * epoch + 2,
+    )]  # fmt: skip
+    half = 0.01 * (1 - 0.5 * 2 / 3)
+    assert rates == pytest.approx([0.01 / 3, half, 0.01, 0.01, 0.001, 0.001, 0.0001], rel=1e-4)
+    assert (settings.optimizer, settings.momentum, settings.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (settings.clip_norm, load("fgfa/imagenet_vid_r50_dc5").data.batch) == (35, 8)
 
 
 @pytest.mark.parametrize(
