@@ -11,7 +11,7 @@ from torch import nn
 
 from tinyscope.analysis.memory import saved_bytes
 from tinyscope.analysis.operations import Kind, count_operations
-from tinyscope.analysis.walk import BACKBONE, Walk, part_of
+from tinyscope.analysis.walk import BACKBONE, Walk, of_images, part_of
 from tinyscope.detectors.two_stage import TwoStageDetector
 from tinyscope.errors import SettingsError
 from tinyscope.ops.receptive_field import receptive_field
@@ -90,7 +90,8 @@ def complexity(
     """What a detector, classifier or backbone costs on images of one size; nothing is computed.
 
     Args:
-        model: Of `tinyscope.detectors`, or a backbone alone; it is left as it is.
+        model: Of `tinyscope.detectors`, or a backbone alone; it is left as it is. The motion and
+            the aggregator of one of videos are counted for one other frame.
         size: (h, w) of the images.
         rois: Proposals per image that a second stage is counted with. Its memory is that of as
             many as its sampler takes in training.
@@ -181,6 +182,7 @@ def _levels(walk: Walk) -> tuple[Level, ...]:
 
 
 def _regions_in_training(model: nn.Module, rois: int) -> int:
+    model = of_images(model)
     if not isinstance(model, TwoStageDetector):
         return rois
     return max(int(getattr(stage.sampler, "count", rois)) for stage in model.roi.stages)

@@ -84,7 +84,8 @@ class ModelReport:
 
     def _conventions(self) -> str:
         met = f";\nthe second stage meets {self.rois} proposals" if self.rois is not None else ""
-        return f"{CONVENTIONS}{met}.\n{MEMORY}"
+        videos = any(part.name == "motion" for part in self.complexity.parts)
+        return f"{CONVENTIONS}{met}.\n{PAIR * videos}{MEMORY}"
 
     def _parts(self) -> str:
         whole = self.complexity.together()
@@ -121,6 +122,10 @@ class ModelReport:
 CONVENTIONS = (
     "multiply-adds: of convolutions and linear layers; published: as papers that used mmcv's "
     "counter,\nwith norms, ReLUs, poolings and biases"
+)
+PAIR = (
+    "motion and aggregator are those of one other frame; a window has as many times that as it has "
+    "frames.\n"
 )
 MEMORY = "MB: what the forward pass keeps for the backward pass."
 

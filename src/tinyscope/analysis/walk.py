@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tinyscope.detectors.classifier import Classifier
 from tinyscope.detectors.dense import DenseDetector
 from tinyscope.detectors.two_stage import TwoStageDetector
+from tinyscope.detectors.video import VideoDetector
 
 BACKBONE = "backbone"
 _STEM = re.compile(r"|model|stem.*|first_pool|(conv|bn|norm|act|relu|pool|maxpool)\d*")
@@ -20,7 +21,8 @@ class Walk(nn.Module):
     """The parts of a detector or a classifier, or a backbone alone, as they follow each other.
 
     Every second stage meets as many regions as it is told, since no proposals are made; what pools
-    them is left out. So it runs where tensors have shapes and no values.
+    them is left out. So it runs where tensors have shapes and no values. In a detector of videos an
+    image meets one other: flow of one pair, the embedding of one frame's maps.
 
     Args:
         model: A detector, a classifier, or a backbone.
@@ -32,10 +34,13 @@ class Walk(nn.Module):
         self.regions = regions
         self.levels: Sequence[Tensor] = ()  # of the backbone, as they last came out
         self.pools: Sequence[int] = ()  # cells per side that each head of a second stage takes
-        self.backbone = model
+        self.backbone = of_images(model)
         self.neck: nn.Module | None = None
         self.head: Any = None
         self.means: Callable[[Sequence[Tensor]], Tensor] | None = None
+        self.motion: Any = None
+        self.aggregator: Any = None
+        whole, model = model, self.backbone
         if isinstance(model, Classifier):
             self.backbone, self.means, self.head = model.backbone, model.means, model.head
         if isinstance(model, DenseDetector | TwoStageDetector):
@@ -46,6 +51,8 @@ class Walk(nn.Module):
             self.rpn, stages = model.rpn, model.roi.stages
             self.roi = nn.ModuleList(cast(nn.Module, stage.head) for stage in stages)
             self.pools = [stage.pool for stage in stages]
+        if isinstance(whole, VideoDetector):
+            self.motion, self.aggregator = whole.motion, whole.aggregator
 
     def forward(self, images: Tensor) -> None:
         """Normalized images (b, 3, h, w)."""
@@ -63,6 +70,17 @@ class Walk(nn.Module):
                 head(fine.new_empty(regions, fine.shape[1], pool, pool))
         else:
             self.head(pyramid)
+        if self.motion is not None:
+            sides = [round(side * self.motion.scale) for side in images.shape[-2:]]
+            prepared = images.new_empty(len(images), 3, *sides)
+            self.motion(prepared, prepared)
+            for level in pyramid.levels:
+                self.aggregator.embed(level)
+
+
+def of_images(model: nn.Module) -> nn.Module:
+    """The model, or of one of videos the detector of single images in it."""
+    return model.get_submodule("detector") if isinstance(model, VideoDetector) else model
 
 
 def part_of(path: str) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 from tinyscope.analysis.complexity import ROIS, complexity
 from tinyscope.analysis.model_report import ModelReport
 from tinyscope.analysis.suggest import suggest as find_suggestion
+from tinyscope.analysis.walk import of_images
 from tinyscope.detectors.build import build, build_classifier
 from tinyscope.detectors.two_stage import TwoStageDetector
 from tinyscope.engine.detector import without_files
@@ -19,7 +20,7 @@ from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.nn.backbones import BACKBONES
 from tinyscope.pretraining import PretrainRecipe, load_any
-from tinyscope.settings import AnyRecipe, Recipe
+from tinyscope.settings import AnyRecipe, Recipe, image_model
 from tinyscope.types import Size
 
 PICTURE = "operations.svg"
@@ -72,7 +73,7 @@ def analyze_model(
     model = without_files(checked.model)
     with torch.device("meta"):
         network = _network(checked, model, classes)
-    two_stages = isinstance(network, TwoStageDetector)
+    two_stages = isinstance(of_images(network), TwoStageDetector)
     if rois is not None and not two_stages:
         raise SettingsError(
             f"rois {rois}: the model has no second stage to meet them; leave it out"
@@ -83,7 +84,7 @@ def analyze_model(
     report = ModelReport(title, found, batch, precision, regions if two_stages else None)
     if suggest:
         suggestion = find_suggestion(
-            model["backbone"],
+            image_model(model)[0]["backbone"],
             size,
             budget=None if budget is None else round(budget),
             tolerance=0.01 if tolerance is None else tolerance,

@@ -183,3 +183,29 @@ def test_an_antialiased_stem_is_one_part():
     assert list(found.shares) == ["stem", "stage 1", "stage 2"]
     found = complexity(ResNet(18, width=8, antialias="bior3.3"), (64, 64))
     assert list(found.shares)[:2] == ["stem", "stage 1"]
+
+
+def test_a_detector_of_videos_is_that_of_images_with_one_other_frame():
+    images = load_recipe("quick/small", ["model.backbone.width=8"]).model
+    video = {
+        "name": "video",
+        "detector": images,
+        "motion": {"name": "flownet", "width": 2},
+        "aggregator": {"name": "embedding"},
+    }
+    with torch.device("meta"):
+        single, whole = build(images, 2), build(video, 2)
+    size = (64, 96)
+    alone, found = complexity(single, size), complexity(whole, size)
+    parts = {part.name: part for part in found.parts}
+    for part in alone.parts:
+        assert parts[part.name] == part
+    assert parts.keys() - {part.name for part in alone.parts} == {"motion", "aggregator"}
+    # The first convolution sees both frames at half their size, and halves it again.
+    assert parts["motion"].multiply_adds > 6 * 2 * 49 * (64 // 4) * (96 // 4)
+    channels = whole.aggregator.convolutions[0].in_channels
+    cells = sum((64 // stride) * (96 // stride) for stride in single.neck.strides)
+    assert parts["aggregator"].multiply_adds == 9 * channels**2 * cells
+    total = found.together().parameters
+    assert total == sum(p.numel() for p in whole.parameters())
+    assert complexity(whole, size, precision="bf16").together().saved_bytes > 0

@@ -7,10 +7,15 @@ import pytest
 from tinyscope.cli.main import main
 from tinyscope.engine.analyze_model import PICTURE, analyze_model
 from tinyscope.errors import DataError, SettingsError
+from tinyscope.settings import load_recipe
 
 NARROW = [
     "model.backbone={name: resnet, depth: 18, width: 8, strides: [4, 8, 16], frozen_stages: 1}"
 ]
+PARTS_OF_VIDEO = {
+    "motion": {"name": "flownet", "width": 2},
+    "aggregator": {"name": "embedding"},
+}
 
 
 def test_a_recipe_is_counted_without_its_weights():
@@ -133,3 +138,13 @@ def test_a_model_of_one_size_says_so():
     swin = "model.backbone={name: timm, model: swin_tiny_patch4_window7_224}"
     with pytest.raises(SettingsError, match=r"size 64x64: the model cannot .*224"):
         analyze_model("quick/faster_rcnn", (64, 64), overrides=[swin])
+
+
+def test_what_a_detector_of_videos_costs_is_said_to_be_of_one_other_frame():
+    model = load_recipe("quick/small", NARROW).model
+    video = json.dumps({"name": "video", "detector": model, **PARTS_OF_VIDEO})
+    report = analyze_model("quick/small", (64, 96), overrides=[f"model={video}"])
+    assert "motion and aggregator are those of one other frame" in report.table
+    assert "motion" in json.loads(report.to_json())["parts"]
+    single = analyze_model("quick/small", (64, 96), overrides=NARROW)
+    assert "one other frame" not in single.table
