@@ -12,56 +12,19 @@ from tinyscope.detectors.matching import match_batch, standing
 from tinyscope.detectors.proposals import ProposalLimits, Proposals
 from tinyscope.detectors.published import LAYOUTS, fit, layout_of, tensors_of
 from tinyscope.nn.heads.tower import rows
+from tinyscope.settings import load_recipe
 from tinyscope.types import DenseOutputs, Pyramid, Target
 
 STRIDE = 16
 BEFORE_SUPPRESSION = 200
 """Of the proposals that the file holds, as the README says."""
 
-DETECTOR: dict[str, Any] = {
-    "name": "two_stage",
-    "backbone": {
-        "name": "resnet",
-        "depth": 50,
-        "strides": [STRIDE],
-        "dilations": [1, 1, 1, 2],
-        "norm_eval": True,
-        "frozen_stages": 1,
-    },
-    "neck": {"name": "channel_mapper", "channels": 512},
-    "rpn": {
-        "name": "proposals",
-        "head": {"name": "rpn", "box_loss": "smooth_l1", "beta": 1 / 9, "count_floor": 1},
-        "priors": {"name": "anchors", "sides": [[64, 128, 256, 512]]},
-        "assigner": {"name": "max_iou", "positive": 0.7, "negative": 0.3, "rescue": 0.3},
-        "sampler": {"name": "random", "count": 256, "positive_fraction": 0.5},
-        "coder": {"name": "delta"},
-        "train_before": 6000,
-        "train_after": 600,
-        "test_before": 6000,
-        "test_after": 300,
-        "overhang": 0,
-    },
-    "roi": {
-        "name": "boxes",
-        "head": {"name": "two_fc", "box_loss": "smooth_l1"},
-        "assigner": {"name": "max_iou", "positive": 0.5, "negative": 0.5, "rescue": 0.5},
-        "sampler": {"name": "random", "count": 256, "positive_fraction": 0.25},
-        "coder": {"name": "delta", "stds": [0.2, 0.2, 0.2, 0.2]},
-        "score_threshold": 0.0001,
-        "nms": 0.5,
-        "limit": 100,
-    },
-}
-"""The image detector in the published one, with the settings of its section in the reference."""
-VIDEO: dict[str, Any] = {
-    "name": "video",
-    "detector": DETECTOR,
-    "motion": {"name": "flownet"},
-    "aggregator": {"name": "embedding"},
-    "exact_warp": False,
-}
-"""The published detector of videos."""
+RECIPE = "fgfa/imagenet_vid_r50_dc5"
+_FILES = ("detector.backbone.weights", "motion.weights")
+VIDEO = load_recipe(RECIPE, [f"model.{key}=null" for key in _FILES]).model
+"""The published detector of videos, without its first weights."""
+DETECTOR: Mapping[str, Any] = VIDEO["detector"]
+"""The detector of images in it."""
 
 
 def video_detector(classes: int) -> nn.Module:
