@@ -22,11 +22,12 @@ from tinyscope.engine.convert_imagenet import convert_imagenet_vid
 from tinyscope.engine.loop import schedule_of
 from tinyscope.formats.imagenet_vid import DET_FILE, read_annotations, to_train_on
 from tinyscope.formats.tables import Annotations
-from tinyscope.settings import TrainSettings
+from tinyscope.settings import load_recipe
 from tinyscope.types import Sample, Target
 
 Case = Mapping[str, Any]
 
+RECIPE = "fgfa/imagenet_vid_r50_dc5"
 TOLERANCE = 1e-5
 DIVISOR = 16
 PUBLISHED_SCALE = (1000, 600)
@@ -102,19 +103,13 @@ def assert_sizes_equal(case: Case) -> None:
 
 
 def assert_rates_equal(case: Case) -> None:
-    """The learning rate of steps of the published schedule of seven epochs."""
-    settings = TrainSettings(
-        epochs=7,
-        learning_rate=case["base_lr"],
-        milestones=(2 / 7, 5 / 7),
-        warmup_steps=500,
-        warmup_ratio=1 / 3,
-    )
-    assert settings.epochs is not None
-    schedule = schedule_of(settings, settings.epochs * case["iters_per_epoch"])
+    """The learning rate of steps in the schedule of the published recipe."""
+    settings = load_recipe(RECIPE).train
+    assert settings.learning_rate == case["base_lr"]
+    schedule = schedule_of(settings, (settings.epochs or 0) * case["iters_per_epoch"])
     for step, epoch, rate in case["rows"]:
         assert step // case["iters_per_epoch"] == epoch
-        np.testing.assert_allclose(settings.learning_rate * schedule(step), rate, rtol=1e-9)
+        np.testing.assert_allclose(settings.learning_rate * schedule(step), rate, rtol=TOLERANCE)
 
 
 def assert_files_are_converted(case: Case, folder: Path) -> None:
