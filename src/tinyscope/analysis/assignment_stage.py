@@ -11,6 +11,7 @@ from torch import Tensor
 from tinyscope.detectors.matching import assign_batch, standing
 from tinyscope.detectors.parts import Assigner, PriorMaker
 from tinyscope.detectors.two_stage import TwoStageDetector
+from tinyscope.detectors.video import image_detector
 from tinyscope.ops.boxes import box_areas
 from tinyscope.types import Priors, Size, Target
 
@@ -54,7 +55,8 @@ class AssigningStage:
 
     @classmethod
     def of(cls, detector: Any, divisor: int) -> "AssigningStage":
-        """That of a detector, which may lie on the meta device."""
+        """That of a detector, which may lie on the meta device; of videos, the inner one's."""
+        detector = image_detector(detector)
         two = isinstance(detector, TwoStageDetector)
         stage = detector.rpn if two else detector
         return cls(

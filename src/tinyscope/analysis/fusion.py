@@ -84,7 +84,7 @@ class FusionReport:
     """Factors of a recipe's pyramid, and what they were made from.
 
     `counts` are the best anchors of each level that comes out, over `samples` images or windows
-    with `objects` objects.
+    with `objects` objects. `model` is where the detector's settings stand in the recipe.
     """
 
     recipe: str
@@ -93,11 +93,12 @@ class FusionReport:
     factors: tuple[float, ...]
     samples: int
     objects: int
+    model: str = "model"
 
     @property
     def setting(self) -> str:
         """The override that sets them."""
-        return f"model.neck.fusion=[{', '.join(f'{f:g}' for f in self.factors)}]"
+        return f"{self.model}.neck.fusion=[{', '.join(f'{f:g}' for f in self.factors)}]"
 
     @property
     def table(self) -> str:

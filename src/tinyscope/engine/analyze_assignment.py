@@ -22,7 +22,7 @@ from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.sources import Split, open_annotations, open_training_set
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.atomic import atomic_text, write_text_atomically
-from tinyscope.settings import AnyRecipe, Recipe, load_recipe
+from tinyscope.settings import AnyRecipe, Recipe, image_model, load_recipe
 from tinyscope.types import Dropped
 
 CHART, OBJECTS, PICTURES = "assignment.svg", "objects.csv", "pictures"
@@ -107,7 +107,7 @@ class _Way:
         self.tally = Tally.empty(len(self.stage.strides))
 
     def audit(self) -> Audit:
-        model = self.recipe.model
+        model, _ = image_model(self.recipe.model)
         parts: Mapping[str, Any] = model["rpn"] if self.stage.first_of_two else model
         return Audit(
             self.name,

@@ -16,6 +16,7 @@ from tinyscope.analysis.attention import (
 )
 from tinyscope.analysis.attention_picture import attention_picture
 from tinyscope.analysis.pictures import FOUND, IGNORED, Layer
+from tinyscope.detectors.video import image_detector
 from tinyscope.engine.detector import Detector, load_trained
 from tinyscope.engine.images import each_image, find_images
 from tinyscope.engine.machine import autocast
@@ -88,7 +89,7 @@ def analyze_attention(
     )
     strides = _attention_strides(predictor)
     if strides is None:
-        neck = type(getattr(detector.model, "neck", None)).__name__
+        neck = type(getattr(image_detector(detector.model), "neck", None)).__name__
         raise SettingsError(
             f"{checkpoint if isinstance(checkpoint, str | Path) else 'the detector'}: its neck "
             f"{neck} makes no attention maps; train a recipe with the neck sspnet"

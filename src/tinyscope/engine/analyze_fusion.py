@@ -12,6 +12,7 @@ from tinyscope.catalog import plain
 from tinyscope.data.blank import BlankImages
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
+from tinyscope.detectors.video import image_detector
 from tinyscope.engine.detector import without_files
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.sources import open_annotations, open_training_set
@@ -19,7 +20,7 @@ from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.atomic import write_text_atomically
 from tinyscope.matching.priors import Anchors
 from tinyscope.nn.necks.fpn import FPN
-from tinyscope.settings import AnyRecipe, Recipe, load_recipe, recipe_from
+from tinyscope.settings import AnyRecipe, Recipe, image_model, load_recipe, recipe_from
 from tinyscope.types import Priors, Size
 
 
@@ -52,16 +53,17 @@ def analyze_fusion(
     annotations = open_annotations(chosen.data, "train", None if data is None else Path(data))
     with torch.device("meta"):
         detector: Any = build(without_files(chosen.model), len(annotations.names))
-    anchors = getattr(detector, "rpn", detector).priors
-    neck = detector.neck
+    inner = image_detector(detector)
+    anchors, neck = getattr(inner, "rpn", inner).priors, inner.neck
+    _, path = image_model(chosen.model)
     if not isinstance(anchors, Anchors):
         raise SettingsError(
-            f"model.priors: the statistic is of anchors, got {type(anchors).__name__}; use a "
+            f"{path}.priors: the statistic is of anchors, got {type(anchors).__name__}; use a "
             "recipe with anchors"
         )
     if not isinstance(neck, FPN):
         raise SettingsError(
-            f"model.neck: {type(neck).__name__} has no fusion factors; use a recipe with fpn"
+            f"{path}.neck: {type(neck).__name__} has no fusion factors; use a recipe with fpn"
         )
     samples = open_training_set(chosen.data, annotations, chosen.train.seed)
     samples.read = BlankImages()
@@ -74,7 +76,7 @@ def analyze_fusion(
     levels = tuple(counts.tolist())
     factors = fusion_factors(levels, len(neck.taking_part))
     title = "model" if isinstance(recipe, AnyRecipe) else str(recipe)
-    report = FusionReport(title, neck.strides, levels, factors, len(samples), objects)
+    report = FusionReport(title, neck.strides, levels, factors, len(samples), objects, path)
     if out is not None:
         _write(chosen, factors, Path(out))
     return report
@@ -104,7 +106,8 @@ def _priors(anchors: Anchors, strides: Sequence[int], size: Size, divisor: int) 
 
 def _write(recipe: Recipe, factors: tuple[float, ...], file: Path) -> None:
     values = recipe.model_dump()
-    values["model"]["neck"]["fusion"] = list(factors)
+    inner, _ = image_model(values["model"])
+    inner["neck"]["fusion"] = list(factors)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(file, recipe_from(plain(values)).to_yaml())

@@ -96,6 +96,7 @@ class Detector:
     def video(
         self,
         frames: Iterable[Picture],
+        /,
         tile: Tile | None = None,
         overlap: int | None = None,
         **settings: Any,
@@ -107,7 +108,8 @@ class Detector:
 
         Args:
             frames: In order, all of one size; see `Picture`. They are asked for one by one.
-            tile, overlap, settings: As of `predict`.
+            tile, overlap, settings: As of `predict`; `frames={"name": "sliding", "radius": 5}`
+                looks at fewer around each.
 
         Yields:
             Detections of each frame, in order; as of `predict`.
