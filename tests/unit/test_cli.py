@@ -141,9 +141,19 @@ def test_predict_passes_on_only_what_was_given(engine, capsys):
     (arguments, options), *_ = calls
     assert arguments == (Path("a.ckpt"), ["x.png", "y"], Path("found"), 0, None, None)
     assert options["flip"] is True
-    assert not {"scale", "score_threshold", "zooms"} & set(options)
+    assert not {"scale", "score_threshold", "zooms", "frames"} & set(options)
+    assert options["as_video"] is None
     assert call("predict", "a.ckpt", "x", "--out", "found", "--json", "-") == 0
     assert '"folder": "found"' in capsys.readouterr().out
+
+
+def test_predict_says_how_videos_are_looked_through(engine):
+    calls = engine("tinyscope.engine.predict:predict", "done")
+    window = ["--frame-window", "{name: sliding, radius: 5}"]
+    assert call("predict", "a.ckpt", "x", "--out", "y", "--frames", "--rate", 5, *window) == 0
+    ((_, options),) = calls
+    assert (options["as_video"], options["rate"]) == (True, 5.0)
+    assert options["frames"] == {"name": "sliding", "radius": 5}
 
 
 LOOKED = {

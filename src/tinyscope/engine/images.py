@@ -37,7 +37,9 @@ def _find(path: Path, suffixes: Collection[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
+        # A folder may be called clip.mp4 after the video that its images are from.
+        found = (p for p in path.rglob("*") if p.suffix.lower() in suffixes)
+        below = sorted(p for p in found if not p.is_dir())
         if not below:
             shown = " ".join(sorted(suffixes))
             raise DataError(f"folder {path}: holds no images ({shown}); check the path")

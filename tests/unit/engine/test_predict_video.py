@@ -12,6 +12,7 @@ from PIL import Image
 
 from tinyscope.data.video import Frame, VideoFile
 from tinyscope.engine import predict_video as module
+from tinyscope.engine.detector import load
 from tinyscope.engine.inputs import by_number
 from tinyscope.engine.predict import predict
 from tinyscope.engine.predict_video import one_ahead, watched
@@ -144,6 +145,35 @@ def test_a_video_is_found_in_listed_and_painted(film, tmp_path):
     }
 
 
+@pytest.mark.parametrize("delay", [2, 40])
+def test_what_a_detector_says_later_is_written_to_its_frame(film, tmp_path, monkeypatch, delay):
+    def late(model, names, settings):
+        return Delayed(names, delay)
+
+    monkeypatch.setattr("tinyscope.engine.predict.VideoPredictor", late)
+    path = film(tmp_path / "clip.mkv", moving(9))
+    assert predict(finder(), [path], tmp_path / "out", pictures=False).frames == 9
+    rows, _ = written(tmp_path / "out")
+    assert [(r["image_id"], r["bbox"][0]) for r in rows] == [(n + 1, 10 + n) for n in range(9)]
+    assert not list((tmp_path / "out").rglob("*.mp4"))
+
+
+@pytest.mark.slow
+def test_a_detector_of_videos_takes_a_folder_as_one(film, tmp_path):
+    detector = load("quick/fgfa", device="cpu")
+    options = {"frames": {"name": "sliding", "radius": 1}, "limit": 5, "tile": 0}
+    folder = write_frames(tmp_path / "in", moving(4))
+    result = predict(detector, [folder], tmp_path / "out", **options)
+    assert (result.images, result.videos, result.frames) == (0, 1, 4)
+    lines = lines_of(tmp_path / "out" / "videos" / "in.jsonl")
+    together = list(detector.video(moving(4), **options))
+    for line, found in zip(lines, together, strict=True):
+        boxes = [d["box"] for d in line["detections"]]
+        torch.testing.assert_close(torch.tensor(boxes), found.boxes, rtol=0, atol=0.006)
+    single = predict(detector, [folder], tmp_path / "single", as_video=False, **options)
+    assert (single.images, single.videos) == (4, 0)
+
+
 def test_what_was_found_is_painted_where_it_is(film, tmp_path):
     path = film(tmp_path / "clip.mkv", moving(3))
     predict(finder(), [path], tmp_path / "out", enlarge=4)
@@ -185,7 +215,7 @@ def test_a_folder_may_be_a_video_in_the_order_of_its_numbers(tmp_path):
 
 
 def test_every_folder_is_a_video_of_its_own(tmp_path):
-    write_frames(tmp_path / "in" / "a", moving(2))
+    write_frames(tmp_path / "in" / "a.mp4", moving(2))  # is no video for all its name
     write_frames(tmp_path / "in" / "b" / "c", moving(3))
     result = predict(finder(), [tmp_path / "in"], tmp_path / "out", as_video=True)
     assert (result.videos, result.frames) == (2, 5)
