@@ -1,5 +1,7 @@
 """What tiles show of objects by the published rules, on the fly and as a data set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from tinyscope.data.windows.aimed import RandomWindows
 from tinyscope.data.windows.grid import GridWindows
 from tinyscope.data.windows.objects import objects_per_window
 from tinyscope.errors import SettingsError
+from tinyscope.formats.tables import VideoFrames
 from tinyscope.tiling.cut import grid_windows
 from tinyscope.tiling.seen import parts_seen
 from tinyscope.types import Target
@@ -170,3 +173,12 @@ def test_senseless_tiles_are_refused(options, message):
 def test_sizes_of_windows_may_be_given_as_yaml_gives_them():
     windows = WINDOWS.build({"name": "grid", "size": [512, 640], "tiling": "clipped"})
     assert windows.size == (512, 640)
+
+
+def test_tiles_of_frames_are_stills_and_say_so():
+    whole = scene([(200, 300)], [[[10, 10, 20, 20]]])
+    video = VideoFrames.stills(whole.files.tolist(), len(whole.boxes))
+    cut = tiled(replace(whole, video=video), (100, 100), 0)
+    assert cut.video is None
+    assert any("videos are left out" in note for note in cut.notes)
+    assert not any("videos" in note for note in tiled(whole, (100, 100), 0).notes)

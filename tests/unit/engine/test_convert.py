@@ -8,6 +8,7 @@ from tinyscope.data.synthetic import write_synthetic
 from tinyscope.engine.convert import convert
 from tinyscope.errors import DataError
 from tinyscope.formats import coco
+from tinyscope.formats.tables import VideoFrames
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +107,30 @@ def test_real_data_is_converted(real_data, tmp_path):
     done = convert(real_data / "sirst_v2", tmp_path / "yolo", "yolo", splits=["test"])
     assert done.splits["test"].objects == 150
     assert_same_objects(locate(real_data / "sirst_v2", "test"), locate(tmp_path / "yolo", "test"))
+
+
+def test_videos_go_through_coco_and_are_counted_where_they_are_lost(source, tmp_path):
+    table = locate(source, "train")
+    number = np.arange(len(table))
+    rows = np.arange(len(table.boxes))
+    names = ("a", "b", "still")
+    videos = np.minimum(number // 3 + (number == 5), 2)
+    video = VideoFrames(names, videos, number, number % 2 == 0, rows)
+    coco.write_annotations(replace(table, video=video), tmp_path / "annotations.json")
+    for entry in (source / "images").iterdir():
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / entry.name).symlink_to(entry)
+    done = convert(
+        tmp_path / "annotations.json", tmp_path / "coco", splits=["train"], images="none"
+    )
+    assert done.splits["train"].lost_videos == 0
+    again = coco.read_annotations(tmp_path / "coco/annotations/train.json").video
+    assert again is not None
+    assert again.frames.tolist() == video.frames.tolist()
+    assert again.instances.tolist() == video.instances.tolist()
+    assert again.keys.tolist() == video.keys.tolist()
+    lost = convert(
+        tmp_path / "annotations.json", tmp_path / "yolo", "yolo", splits=["train"], images="none"
+    )
+    assert lost.splits["train"].lost_videos == 2
+    assert "lost: 2 videos, which yolo cannot store" in str(lost)
