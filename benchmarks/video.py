@@ -5,10 +5,12 @@ pass with backbone and neck of all frames in one batch and flow of all pairs in 
 one more frame is pushed, one is judged. Figures are medians over `--frames` frames in the middle
 of a video, on the precision that prediction takes on this machine; the largest difference of the
 two ways' raw outputs is given with `--precision 32`. Memory is what a process of its own adds.
-With `--flat 2000` so many frames are streamed, and resident memory is printed on the way.
+With `--chain` streaming chains flow between neighbors, while building anew computes that of every
+pair, so that the outputs are others. With `--flat 2000` so many frames are streamed, and resident
+memory is printed on the way.
 
     python benchmarks/video.py [--only r50_dc5 r101_dc5 narrow] [--frames 3] [--size 512 288]
-        [--precision auto] [--warp-embedding] [--flat 2000]
+        [--precision auto] [--warp-embedding] [--chain] [--flat 2000]
 """
 
 import argparse
@@ -53,6 +55,7 @@ def model_of(case: Case) -> VideoDetector:
     assert isinstance(model, VideoDetector)
     last: Any = model.motion.predictors[-1]  # type: ignore[attr-defined]
     torch.nn.init.normal_(last.weight, std=1e-3)
+    model.chain = case["chain"]
     model.sum_key = True  # as in prediction, so that one forward pass is a window
     return model
 
@@ -148,6 +151,7 @@ def main() -> None:
     parser.add_argument("--radius", type=int, default=15)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--warp-embedding", action="store_true")
+    parser.add_argument("--chain", action="store_true")
     parser.add_argument("--flat", type=int)
     chosen = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} thread(s)")
@@ -159,6 +163,7 @@ def main() -> None:
             "radius": chosen.radius,
             "precision": chosen.precision,
             "warp_embedding": chosen.warp_embedding,
+            "chain": chosen.chain,
         }
         if chosen.flat:
             print(name)

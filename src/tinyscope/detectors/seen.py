@@ -1,8 +1,10 @@
 """What a video detector asks of its parts, and what it keeps of a frame that it has seen."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -63,7 +65,7 @@ class Aggregator(Protocol):
     def similarities(self, key: Tensor, others: Tensor) -> Tensor: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a frame is itself and no other, and a key
 class Seen:
     """What is computed once of a frame, whatever frames it is judged with.
 
@@ -74,12 +76,14 @@ class Seen:
         prepared: What flow is computed from, as a key frame.
         as_other: The same, as another.
         embedded: Embeddings of the maps, where they are moved with these; else None of each.
+        steps: Flow to other frames, as far as it is known and they are; see `chain`.
     """
 
     pyramid: Pyramid
     prepared: Tensor
     as_other: Tensor
     embedded: tuple[Tensor | None, ...]
+    steps: WeakKeyDictionary["Seen", Tensor] = field(default_factory=WeakKeyDictionary)
 
     @property
     def compared(self) -> list[tuple[Tensor, Tensor | None]]:
@@ -105,12 +109,7 @@ def _maps(value: object) -> bool:
 
 def counted(window: Sequence[Seen], slot: int | None) -> list[tuple[Seen, int]]:
     """Each frame of the window once, and how often it stands in it; the place `slot` left out."""
-    times: dict[int, int] = {}
-    frames = {id(seen): seen for seen in window}
-    for place, seen in enumerate(window):
-        if place != slot:
-            times[id(seen)] = times.get(id(seen), 0) + 1
-    return [(frames[key], count) for key, count in times.items()]
+    return list(Counter(seen for place, seen in enumerate(window) if place != slot).items())
 
 
 def joined(

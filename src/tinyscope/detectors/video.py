@@ -4,13 +4,14 @@ Zhu et al. 2017, "Flow-Guided Feature Aggregation for Video Object Detection" (F
 arXiv:1703.10025, around any detector of images and on any pyramid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from tinyscope.detectors.chain import chained
 from tinyscope.detectors.seen import (
     Aggregator,
     ImageDetector,
@@ -44,6 +45,10 @@ class VideoDetector(nn.Module):
         exact_warp: Whether zero flow leaves maps where they are. False is how published
             checkpoints were trained: every level shrinks by up to a cell to its upper left
             corner, which on several levels no flow can make good. See `ops.warp.warp`.
+        chain: Whether prediction computes flow between neighboring frames of a sliding window and
+            chains it, where published detectors compute that of every pair: of 31 frames, 2 pairs
+            for each key frame instead of 30, and errors add up along the chain. Training is the
+            same, and so are windows that are spread over a video.
     """
 
     detector: ImageDetector
@@ -58,13 +63,14 @@ class VideoDetector(nn.Module):
         *,
         sum_key: bool = False,
         exact_warp: bool = True,
+        chain: bool = False,
     ) -> None:
         super().__init__()
         assert isinstance(detector, ImageDetector)
         assert isinstance(motion, Motion)
         assert isinstance(aggregator, Aggregator)
         self.detector, self.motion, self.aggregator = detector, motion, aggregator
-        self.sum_key, self.exact_warp = sum_key, exact_warp
+        self.sum_key, self.exact_warp, self.chain = sum_key, exact_warp, chain
 
     @property
     def divisor(self) -> int:
@@ -151,13 +157,8 @@ class VideoDetector(nn.Module):
         tiles = len(levels[0])
         compared = [self.aggregator.embed(x) if e is None else e for x, e in key.compared]
         sums = [self._alone(*pair) for pair in zip(levels, compared, strict=True)]
-        of_key = self.motion.as_key(key.prepared)
-        area = key.prepared.shape[-2] * key.prepared.shape[-1] * tiles
-        for others in in_chunks(counted(window, slot), max(1, _PIXELS_AT_ONCE // area)):
+        for others, flow in self._flows(key, window, slot):
             pairs = len(others)
-            flow = self._flow(
-                of_key.repeat(pairs, 1, 1, 1) + torch.cat([seen.as_other for seen, _ in others])
-            )
             times = flow.new_tensor([count for _, count in others]).view(-1, 1, 1, 1, 1)
             for level, embedded_key in enumerate(compared):
                 features, embedded = joined([seen.compared[level] for seen, _ in others])
@@ -167,6 +168,25 @@ class VideoDetector(nn.Module):
                 sums[level] = _Sums(*(a + b for a, b in zip(sums[level], added, strict=True)))
         means = tuple(s.mean.to(x.dtype) for s, x in zip(sums, levels, strict=True))
         return self.detector.outputs(replace(key.pyramid, levels=means))
+
+    def _flows(
+        self, key: Seen, window: Sequence[Seen], slot: int | None
+    ) -> Iterator[tuple[Sequence[tuple[Seen, int]], Tensor]]:
+        """Frames of the window with their counts, some at a time, and flow to all of these."""
+        known = {}
+        if self.chain and slot is not None:
+            known = chained(key, window, slot, self._step)
+        of_key = self.motion.as_key(key.prepared)
+        area = key.prepared.shape[-2] * key.prepared.shape[-1] * len(key.prepared)
+        for others in in_chunks(counted(window, slot), max(1, _PIXELS_AT_ONCE // area)):
+            if known:
+                yield others, torch.cat([known[seen] for seen, _ in others])
+                continue
+            of_others = torch.cat([seen.as_other for seen, _ in others])
+            yield others, self._flow(of_key.repeat(len(others), 1, 1, 1) + of_others)
+
+    def _step(self, key: Seen, other: Seen) -> Tensor:
+        return self._flow(self.motion.as_key(key.prepared) + other.as_other)
 
     def _flow(self, pairs: Tensor) -> Tensor:
         """In its own cells, several pixels each, which maps are moved by as well as by pixels."""

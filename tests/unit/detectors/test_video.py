@@ -3,6 +3,7 @@ import torch
 
 from small_video import DENSE, TWO_STAGE, film, video_model, with_motion
 from tinyscope.detectors.build import build
+from tinyscope.detectors.chain import chained
 from tinyscope.errors import SettingsError
 from tinyscope.types import Target
 
@@ -102,6 +103,45 @@ def test_tiles_of_a_frame_see_the_same_place_of_others():
         single = model.judge(alone[1], alone, slot=1)
         for level, one in zip(levels(found), levels(single), strict=True):
             torch.testing.assert_close(level[side : side + 1], one, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_chained_flow_to_neighbors_is_flow_to_them():
+    model = detector()
+    seen = [model.see(frame[None], [SIZE]) for frame in film(3)]
+    direct = model.judge(seen[1], seen, slot=1)
+    model.chain = True
+    assert_levels_equal(model.judge(seen[1], seen, slot=1), direct)
+
+
+@torch.no_grad()
+def test_a_chain_asks_for_flow_of_neighbors_once(monkeypatch):
+    model = detector(chain=True)
+    seen = [model.see(frame[None], [SIZE]) for frame in film(7)]
+    asked, step = [], model._step
+
+    def counting(key, other):
+        asked.append((seen.index(key), seen.index(other)))
+        return step(key, other)
+
+    monkeypatch.setattr(model, "_step", counting)
+    model.judge(seen[2], seen[:5], slot=2)
+    assert asked == [(2, 1), (1, 0), (2, 3), (3, 4)]
+    model.judge(seen[3], seen[1:6], slot=2)
+    assert asked[4:] == [(3, 2), (4, 5)]
+    model.judge(seen[0], [seen[0]] * 5, slot=2)
+    assert len(asked) == 6, "a frame has no flow to itself"
+
+
+@torch.no_grad()
+def test_a_chain_of_shifts_is_their_sum():
+    model = detector(chain=True)
+    seen = [model.see(frame[None], [SIZE]) for frame in film(5)]
+    shift = torch.tensor([1.0, -0.5]).view(1, 2, 1, 1).expand(1, 2, 8, 12)
+    flows = chained(seen[1], seen, 1, lambda key, other: shift * (1 if other in seen[2:] else -1))
+    inside = (slice(None), slice(None), slice(3, 5), slice(3, 6))  # never beyond the border
+    for number, steps in ((0, -1), (2, 1), (3, 2), (4, 3)):
+        torch.testing.assert_close(flows[seen[number]][inside], steps * shift[inside])
 
 
 @torch.no_grad()

@@ -66,7 +66,9 @@ class EmbeddingAggregator(nn.Module):
         self, key: Float[Tensor, "b c h w"], others: Float[Tensor, "b f c h w"]
     ) -> Float[Tensor, "b f h w"]:
         """Cosines in [-1, 1], float32, of embeddings; 0 where one has no direction."""
-        return (_directions(key.float())[:, None] * _directions(others.float())).sum(dim=2)
+        key, others = key.float(), others.float()
+        products = (key[:, None] * others).sum(dim=2)
+        return products * _shares_of_length(key)[:, None] * _shares_of_length(others)
 
     def weights(
         self,
@@ -110,10 +112,10 @@ class EmbeddingAggregator(nn.Module):
         return (weights[:, :, None].to(others.dtype) * others).sum(dim=1)
 
 
-def _directions(embedded: Tensor) -> Tensor:
-    """Embeddings (..., c, h, w) of unit length; zeros stay zeros."""
-    length = torch.linalg.vector_norm(embedded, dim=-3, keepdim=True)
+def _shares_of_length(embedded: Tensor) -> Tensor:
+    """One over the length of embeddings (..., c, h, w), (..., h, w); 0 for zeros."""
+    length = torch.linalg.vector_norm(embedded, dim=-3)
     directed = length > _SHORTEST
     # Clamping the length would give the same values, but at zeros gradients of 1e12 with them.
     # Zeros do occur: a convolution whose bias is still 0 makes them of empty maps.
-    return torch.where(directed, embedded / torch.where(directed, length, 1.0), 0.0)
+    return torch.where(directed, 1 / torch.where(directed, length, 1.0), 0.0)
