@@ -45,10 +45,18 @@ class VideoCount:
     longest: int
     tracks: int | None
 
+    @property
+    def counted(self) -> str:
+        """Which frames a report counts, in words."""
+        if not self.keys:
+            return "none is marked to be trained on, and all are counted here"
+        return f"{self.keys} of them are trained on and counted here"
+
 
 @dataclass(frozen=True)
 class DataReport:
-    """A data set in numbers; of videos all but `videos` speaks of the frames trained on.
+    """A data set in numbers; of videos all but `videos` speaks of the frames trained on, or of all
+    where none is marked for it.
 
     `most` are the objects of the fullest image, `sizes` the objects by their side.
     """
@@ -97,7 +105,7 @@ class DataReport:
             tracks = "" if v.tracks is None else f", {v.tracks} tracks"
             lines.append(
                 f"videos: {v.videos}, of {v.shortest} to {v.longest} frames, {v.frames} in all; "
-                f"{v.keys} of them are trained on and counted here{tracks}"
+                f"{v.counted}{tracks}"
             )
         if self.absent:
             lines.append(f"classes without an example: {', '.join(self.absent)}")
@@ -129,24 +137,16 @@ class DataReport:
         return f"groups by {self.proposal.reason} ({edges}):\n{lines}"
 
 
-def counted(annotations: Annotations) -> NDArray[np.bool_]:
-    """Rows (n,) that are learned: not ignored, and in frames that are trained on."""
-    learned: NDArray[np.bool_] = ~annotations.ignore
-    if annotations.video is None:
-        return learned
-    return learned & annotations.video.keys[annotations.images]
-
-
 def class_counts(annotations: Annotations) -> list[int]:
     """Examples of each class that training sees."""
-    labels = annotations.labels[counted(annotations)]
+    labels = annotations.labels[annotations.learned]
     found: list[int] = np.bincount(labels, minlength=len(annotations.names)).tolist()
     return found
 
 
 def count_classes(annotations: Annotations) -> tuple[ClassCount, ...]:
     """How often every class occurs."""
-    rows = counted(annotations)
+    rows = annotations.learned
     labels, images = annotations.labels[rows], annotations.images[rows]
     sides = annotations.sides[rows]
     order = np.argsort(labels, kind="stable")
@@ -188,7 +188,7 @@ def count_videos(annotations: Annotations) -> VideoCount | None:
     if video is None or not len(video.videos):
         return None
     lengths = np.unique(video.videos, return_counts=True)[1]
-    tracks = _tracks(annotations, counted(annotations))
+    tracks = _tracks(annotations, annotations.learned)
     return VideoCount(
         videos=len(lengths),
         frames=len(video.frames),

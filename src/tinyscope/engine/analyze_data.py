@@ -16,7 +16,6 @@ from tinyscope.analysis.data_report import (
     count_classes,
     count_sizes,
     count_videos,
-    counted,
 )
 from tinyscope.catalog import arguments
 from tinyscope.data.dropped import size_names
@@ -56,12 +55,7 @@ def analyze_data(
     chosen = None if recipe is None else load_recipe(recipe, overrides)
     annotations = _opened(Path(data), split, chosen)
     classes = count_classes(annotations)
-    examples = [c.objects if by == "objects" else c.tracks for c in classes]
-    if None in examples:
-        raise SettingsError(
-            f"by tracks: {data} follows no objects through videos (instance_id); count by objects"
-        )
-    proposal = propose_groups([count or 0 for count in examples], edges)
+    proposal = propose_groups(_examples(classes, by, str(data)), edges)
     report = _counted(str(data), annotations, classes, proposal)
     if chosen is None:
         return report
@@ -77,6 +71,19 @@ def _check_edges(edges: Sequence[int] | None) -> None:
         )
 
 
+def _examples(classes: Sequence[ClassCount], by: str, data: str) -> list[int]:
+    """Of each class."""
+    if by == "objects":
+        return [c.objects for c in classes]
+    untold = [c.name for c in classes if c.objects and not c.tracks]
+    if untold:
+        raise SettingsError(
+            f"by tracks: {data} follows no objects of {', '.join(untold)} through videos "
+            "(instance_id); count by objects"
+        )
+    return [c.tracks or 0 for c in classes]
+
+
 def _opened(source: Path, split: str, recipe: Recipe | None) -> Annotations:
     """The set with its classes numbered as the recipe says, where it does."""
     file = source.is_file() and source.suffix == ".json"
@@ -89,10 +96,7 @@ def _opened(source: Path, split: str, recipe: Recipe | None) -> Annotations:
 def _counted(
     data: str, annotations: Annotations, classes: tuple[ClassCount, ...], proposal: Proposal
 ) -> DataReport:
-    rows = counted(annotations)
-    shown = np.ones(len(annotations), dtype=np.bool_)
-    if annotations.video is not None:
-        shown = annotations.video.keys
+    rows, shown = annotations.learned, annotations.trained_on
     per_image = np.bincount(annotations.images[rows], minlength=len(annotations))[shown]
     return DataReport(
         data=data,

@@ -117,7 +117,8 @@ def counts_of(counts: Counts | None) -> Mapping[str, int] | None:
 
 
 def read_counts(path: Path) -> dict[str, int]:
-    """Examples of each class: boxes that count in a COCO file, or the numbers of a JSON mapping.
+    """Examples of each class: boxes of a COCO file that training learns from, of videos those in
+    key frames; or the numbers of a JSON mapping.
 
     Raises:
         DataError: The file is missing, or neither of the two.
@@ -132,7 +133,7 @@ def read_counts(path: Path) -> dict[str, int]:
     if isinstance(content, dict) and content and all(type(n) is int for n in content.values()):
         return content
     truth = read_annotations(path)
-    amounts = np.bincount(truth.labels[~truth.ignore], minlength=len(truth.names))
+    amounts = np.bincount(truth.labels[truth.learned], minlength=len(truth.names))
     return dict(zip(truth.names, amounts.tolist(), strict=True))
 
 

@@ -111,6 +111,19 @@ class Annotations:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @property
+    def trained_on(self) -> NDArray[np.bool_]:
+        """Images (i,) that training shows: of videos the key frames, all if none is marked."""
+        if self.video is None or not self.video.keys.any():
+            return np.ones(len(self), dtype=np.bool_)
+        return self.video.keys
+
+    @property
+    def learned(self) -> NDArray[np.bool_]:
+        """Rows (n,) that are an example in training."""
+        learned: NDArray[np.bool_] = ~self.ignore & self.trained_on[self.images]
+        return learned
+
+    @property
     def sides(self) -> NDArray[np.float64]:
         """Square root of the area of every box, pixels."""
         sides: NDArray[np.float64] = np.sqrt(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))

@@ -70,6 +70,16 @@ def test_of_a_video_the_frames_trained_on_are_counted(tmp_path):
     assert by_tracks.proposal.groups == ((2,), (0, 1))
 
 
+def test_of_a_video_without_key_frames_all_frames_are_counted(tmp_path):
+    content = json.loads(written(tmp_path / "video.json", video=True).read_text())
+    for image in content["images"]:
+        image["is_vid_train_frame"] = False
+    (tmp_path / "video.json").write_text(json.dumps(content))
+    report = analyze_data(tmp_path / "video.json")
+    assert (report.images, report.objects) == (21, 21)
+    assert "none is marked to be trained on, and all are counted here" in report.table
+
+
 def test_the_heads_and_the_order_of_classes_are_those_of_the_recipe(data):
     overrides = ["data.names=[none, common, rare]"]
     report = analyze_data(data, recipe="quick/small", overrides=overrides)
@@ -92,6 +102,16 @@ def test_edges_must_ascend(data, edges):
 def test_tracks_must_be_known(data):
     with pytest.raises(SettingsError, match=r"by tracks: .* follows no objects"):
         analyze_data(data, by="tracks")
+
+
+def test_tracks_of_every_class_must_be_known(tmp_path):
+    content = json.loads(written(tmp_path / "video.json", video=True).read_text())
+    for row in content["annotations"]:
+        if row["category_id"] == RARE:
+            del row["instance_id"]
+    (tmp_path / "video.json").write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match="follows no objects of rare through videos"):
+        analyze_data(tmp_path / "video.json", by="tracks")
 
 
 def test_the_command_prints_the_table_or_json(data, tmp_path, capsys):

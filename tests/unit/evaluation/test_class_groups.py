@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from evaluation_cases import found_of, truth_of
+from video_cases import film_of
 
 from tinyscope.engine.loop import check_monitor
 from tinyscope.errors import DataError, SettingsError
@@ -74,6 +75,14 @@ def test_counts_come_from_the_annotations_of_a_training_set(tmp_path: Path) -> N
     assert stamped == {"boat": 3, "person": 1, "car": 0, "kite": 0}
     (tmp_path / "counts.json").write_text(json.dumps(COUNTS))
     assert read_counts(tmp_path / "counts.json") == COUNTS
+
+
+def test_of_a_video_the_boxes_in_key_frames_are_counted(tmp_path: Path) -> None:
+    film = [(t, 0, A, 1) for t in range(4)]
+    write_annotations(film_of(film, frames=4, keys=[1, 3]), tmp_path / "keys.json")
+    assert read_counts(tmp_path / "keys.json") == {"boat": 2}
+    write_annotations(film_of(film, frames=4), tmp_path / "none.json")
+    assert read_counts(tmp_path / "none.json") == {"boat": 4}
 
 
 @pytest.mark.parametrize(
