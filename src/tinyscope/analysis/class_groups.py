@@ -42,7 +42,7 @@ def propose_groups(counts: Sequence[int], edges: Sequence[int] | None = None) ->
     if not present or len(counts) < 2:
         return Proposal((), (), "there are no several classes to be told apart")
     low, high = min(present), max(present)
-    if high < ALIKE * low and len(present) == len(counts):
+    if high < ALIKE * low:
         return Proposal(
             (), (), f"no class has {ALIKE} times the examples of another ({low} to {high})"
         )

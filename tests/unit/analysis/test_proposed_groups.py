@@ -21,7 +21,7 @@ def test_every_class_is_in_one_group_and_no_group_is_empty(counts, groups):
     assert found.setting == str([list(group) for group in groups])
 
 
-@pytest.mark.parametrize("counts", [[], [5], [0, 0], [100, 900, 300], [9, 11]])
+@pytest.mark.parametrize("counts", [[], [5], [0, 0], [100, 900, 300], [9, 11], [0, 500, 600]])
 def test_classes_of_similar_frequency_need_no_groups(counts):
     assert propose_groups(counts).groups == ()
 
