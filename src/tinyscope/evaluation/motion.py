@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
+from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations, VideoFrames
 
 STATED = "motion_iou"
@@ -26,11 +27,20 @@ def motion_ious(truth: Annotations, span: int, pixel: float) -> Float64[ndarray,
     Returns:
         Values in [0, 1]; 1 stands still. NaN where no such frame shows the object again, or the
         file does not say what is one object.
+
+    Raises:
+        DataError: A stated number is no IoU.
     """
     found = np.full(len(truth.boxes), np.nan)
     if truth.video is not None:
         found = _of_tracks(truth, truth.video, span, pixel)
     stated = truth.measures.get(STATED, np.full(len(found), np.nan))
+    if (wrong := (stated < 0) | (stated > 1)).any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{truth.place}: annotation {truth.annotation_ids[row]}: {STATED} must lie between 0 "
+            f"and 1, got {stated[row]:g}; correct it, or leave it out where tracks tell"
+        )
     ious: ndarray = np.where(np.isnan(stated), found, stated)
     return ious
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from video_cases import film_of
 
+from tinyscope.errors import DataError
 from tinyscope.evaluation.motion import has_motion, in_ranges, motion_ious
 
 
@@ -51,6 +52,13 @@ def test_a_stated_motion_stands_in_place_of_that_of_the_track() -> None:
     assert has_motion(replace(stated, video=None))
     assert not has_motion(truth_of([(0, 0, box(0))]))
     assert not has_motion(film_of([(0, 0, box(0), -1)]))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5])
+def test_a_stated_motion_that_is_no_overlap_is_refused(value: float) -> None:
+    stated = replace(truth_of([(0, 0, box(0))]), measures={"motion_iou": np.array([value])})
+    with pytest.raises(DataError, match=rf"annotation .*: motion_iou must .*, got {value}"):
+        motion_ious(stated, 10, 1.0)
 
 
 def test_ends_of_ranges_are_in_both_and_unknown_motion_in_the_first_alone() -> None:
