@@ -20,11 +20,18 @@ def learn_only(model: nn.Module, parts: Sequence[str]) -> int:
         How many numbers learn.
 
     Raises:
-        SettingsError: A part is not there, or has nothing to learn.
+        SettingsError: A part is not there, or nothing in it can learn.
     """
-    names = [name for name, _ in model.named_parameters()]
+    parameters = dict(model.named_parameters())
+    names = list(parameters)
     for part in parts:
-        if not any(_inside(name, [part]) for name in names):
+        own = [name for name in names if _inside(name, [part])]
+        if own and not any(parameters[name].requires_grad for name in own):
+            raise SettingsError(
+                f"train.only: {part!r} is frozen by the model's own settings and would learn "
+                "nothing; unfreeze it there, or take it out"
+            )
+        if not own:
             modules = [name for name, _ in model.named_modules() if name]
             top = dict.fromkeys(name.partition(".")[0] for name in names)
             raise SettingsError(
@@ -32,9 +39,9 @@ def learn_only(model: nn.Module, parts: Sequence[str]) -> int:
                 f"{nearest(part, [*modules, *names])} (parts: {', '.join(top)}, and what is "
                 "inside them)"
             )
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         parameter.requires_grad_(parameter.requires_grad and _inside(name, parts))
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return sum(p.numel() for p in parameters.values() if p.requires_grad)
 
 
 def fix_other_norms(model: nn.Module, parts: Sequence[str]) -> None:

@@ -41,6 +41,13 @@ def test_what_is_frozen_already_stays_frozen():
     assert learning(model) == {"layer1.0.bias"}
 
 
+def test_a_part_that_is_frozen_by_the_model_is_refused():
+    model = Model()
+    model.layer1.requires_grad_(False)
+    with pytest.raises(SettingsError, match=r"^train\.only: 'layer1' is frozen by the model"):
+        learn_only(model, ["layer1", "layer10"])
+
+
 def test_norms_of_other_parts_keep_their_statistics():
     model = Model().train()
     fix_other_norms(model, ["layer10"])
