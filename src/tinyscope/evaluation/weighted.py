@@ -55,8 +55,8 @@ class Hits:
             stopped = np.bincount(step, weights, self._stopped[a].size)
             self._stopped[a] += stopped.reshape(self._stopped[a].shape)
 
-    def curve(self, ground: Ground, a: int, label: int) -> Curve:
-        """The curve of one class in one range."""
+    def curve(self, ground: Ground, a: int, label: int, positives: int) -> Curve:
+        """The curve of one class in one range, of which so many objects are to be found."""
         own = slice(self.starts[label], self.starts[label + 1])
         gaps = self._gaps[a, own.start + label : own.stop + label]
         inside = ground.inside[a, self.objects[own]]
@@ -68,7 +68,7 @@ class Hits:
             false=np.cumsum(gaps)[inside],
             overlaps=np.full(len(scores), np.nan),  # no number here is made of them
             scores=scores,
-            positives=int((ground.inside[a] & (ground.labels == label)).sum()),
+            positives=positives,
             found_at=np.searchsorted(-scores, -COUNTED_SCORES, side="right"),
             false_at=np.rint(above).astype(np.int64),
         )
@@ -130,15 +130,16 @@ def hits_of(judged: Judged) -> Judged:
 
 def _scores(every: Sequence[Hits], ground: Ground, classes: int) -> Scores:
     shape = len(every), classes, len(ground.inside)
+    positives = np.stack(
+        [np.bincount(ground.labels[own], minlength=classes) for own in ground.inside], axis=1
+    )
     precision = np.full((shape[0], len(RECALLS), *shape[1:], 1), -1.0)
     scores = precision.copy()
     recall, averages = np.full((2, *shape, 1), -1.0)
     found, false = np.zeros((2, *shape, len(COUNTED_SCORES)), dtype=np.int64)
-    positives = np.zeros(shape[1:], dtype=np.int64)
     for t, k, a in np.ndindex(shape):
-        curve = every[t].curve(ground, a, k)
+        curve = every[t].curve(ground, a, k, int(positives[k, a]))
         found[t, k, a], false[t, k, a] = curve.found_at, curve.false_at
-        positives[k, a] = curve.positives
         if curve.positives:
             precision[t, :, k, a, 0], hit = curve.interpolated(RECALLS)
             scores[t, :, k, a, 0] = np.append(curve.scores, 0.0)[hit]
