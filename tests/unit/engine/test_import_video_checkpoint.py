@@ -40,7 +40,9 @@ VIDEO = {
     "motion": {"name": "flownet", "width": 2},
     "aggregator": {"name": "embedding"},
 }
-CONFIG = "model = dict(style='pytorch', strides=(1, 2, 2, 1), dilations=(1, 1, 1, {}))"
+CONFIG = """model = dict(backbone=dict(style='pytorch', strides=(1, 2, 2, 1), {}),
+    neck=dict(aspp_dilations=(1, 3, 6, 1)))"""
+DILATED, PLAIN = "dilations=(1, 1, 1, 2)", "dilations=(1, 1, 1, 1)"
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +62,9 @@ def file(model, tmp_path):
     return write(tmp_path, model)
 
 
-def write(folder, model, dilation=2):
+def write(folder, model, dilations=DILATED):
     state = tensors_of(model.state_dict(), LAYOUTS["mmtracking"].keys(model))
-    meta = {"CLASSES": NAMES, "config": CONFIG.format(dilation)}
+    meta = {"CLASSES": NAMES, "config": CONFIG.format(dilations)}
     torch.save({"meta": meta, "state_dict": state}, folder / "fgfa.pth")
     return folder / "fgfa.pth"
 
@@ -113,12 +115,17 @@ def test_blue_first_turns_its_stem_round(model, file, tmp_path):
     assert torch.equal(stem, model.detector.backbone.conv1.weight.flip(1))
 
 
-def test_a_backbone_dilated_otherwise_is_told_by_the_config(model, tmp_path):
-    file = write(tmp_path, model, dilation=1)
+@pytest.mark.parametrize("theirs", [PLAIN, ""], ids=["stated", "left out"])
+def test_a_backbone_that_is_not_dilated_is_told_by_the_config(model, tmp_path, theirs):
+    file = write(tmp_path, model, theirs)
     with pytest.raises(CheckpointError, match=r"its backbone are not dilated, other than ours"):
         import_checkpoint(file, recipe(tmp_path, VIDEO), tmp_path / "ours.ckpt")
+
+
+@pytest.mark.parametrize("theirs", [DILATED, "dilations=[1, 1, 1, 2]"])
+def test_a_dilated_backbone_is_told_by_the_config(model, tmp_path, theirs):
     plain = {**IMAGES, "backbone": {**IMAGES["backbone"], "strides": [32], "dilations": None}}
-    file, mine = write(tmp_path, model), recipe(tmp_path, {**VIDEO, "detector": plain})
+    file, mine = write(tmp_path, model, theirs), recipe(tmp_path, {**VIDEO, "detector": plain})
     with pytest.raises(CheckpointError, match=r"its backbone are dilated, other than ours"):
         import_checkpoint(file, mine, tmp_path / "ours.ckpt")
 

@@ -26,8 +26,9 @@ def contradictions(config: str, detector: nn.Module, *, blue_first: bool) -> lis
             f"convolution of a block, ours in the {ours}; the same tensors would give other "
             f"values; set model.backbone.stride_first={str(caffe).lower()}"
         )
-    theirs_dilated = re.search(r"dilations=\(1(?:,1)*,[2-9]", text) is not None
-    if "dilations=(" in text and _dilated(detector) is not theirs_dilated:
+    # Whole words: necks of atrous convolutions have `aspp_dilations`.
+    theirs_dilated = re.search(r"\bdilations=[(\[]1(?:,1)*,[2-9]", text) is not None
+    if "backbone=dict(" in text and _dilated(detector) is not theirs_dilated:
         found.append(
             f"dilations: the last stages of its backbone are {'' if theirs_dilated else 'not '}"
             "dilated, other than ours; the same tensors would give other values; set "
