@@ -1,7 +1,7 @@
 """Opens the data sets that a recipe names, or that lie in a folder."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -130,16 +130,23 @@ def open_clip_set(settings: DataSettings, annotations: Annotations, seed: int) -
         SettingsError: A part refuses an option, or a transform moves objects one by one.
         DataError: As `open_training_set`.
     """
-    for i, part in enumerate(settings.transforms):
+    for path, part in _named(settings.transforms, "data.transforms"):
         if part["name"] in ONE_BY_ONE:
             raise SettingsError(
-                f"data.transforms.{i}: {part['name']} resizes the objects of one image where they "
+                f"{path}: {part['name']} resizes the objects of one image where they "
                 "are, but clips show them in several places; take it out, or use scale_match"
             )
     references = REFERENCES.build(settings.references or {"name": "bilateral"}, "data.references")
     keys = annotations.take(key_frames(annotations))
     windows, transforms = _ways_to_look(settings, keys)
     return ClipSet(annotations, references, windows, transforms, seed, redraw=settings.redraw)
+
+
+def _named(parts: Sequence[Part], path: str) -> Iterator[tuple[str, Part]]:
+    """Transforms and those that they choose from, each with its path."""
+    for i, part in enumerate(parts):
+        yield f"{path}.{i}", part
+        yield from _named(part.get("transforms") or (), f"{path}.{i}.transforms")
 
 
 def _ways_to_look(

@@ -61,9 +61,13 @@ def test_a_model_of_videos_is_trained_on_clips(frames):
 
 
 def test_transforms_of_single_objects_are_refused_for_clips(frames, tmp_path):
-    settings = DataSettings(transforms=({"name": "instance_match", "target": str(tmp_path)},))
+    match = {"name": "instance_match", "target": str(tmp_path)}
+    settings = DataSettings(transforms=(match,))
     with pytest.raises(SettingsError, match=r"data\.transforms\.0: instance_match resizes"):
         open_clip_set(settings, frames, seed=0)
+    chosen = {"name": "one_of", "transforms": [{"name": "flip"}, match]}
+    with pytest.raises(SettingsError, match=r"data\.transforms\.0\.transforms\.1: instance_match"):
+        open_clip_set(DataSettings(transforms=(chosen,)), frames, seed=0)
 
 
 def test_an_option_of_references_that_cannot_be_is_named():
