@@ -69,25 +69,32 @@ def train(
         start = (str(start_from(detector, Path(chosen.train.start))),)
     plan = _plan(chosen, training_set, detector, _score(chosen, validation, folder))
     about = chain(
-        _about(annotations, validation, detector), _of_videos(annotations, training_set), start
+        _about(annotations, validation, training_set, detector),
+        _of_videos(annotations, training_set),
+        start,
     )
     return carry_out(at, detector, plan, chosen.to_yaml(), about)
 
 
 def _about(
-    train: Annotations, validation: Annotations | None, detector: nn.Module
+    train: Annotations,
+    validation: Annotations | None,
+    training_set: TrainingSet | ClipSet,
+    detector: nn.Module,
 ) -> Iterator[str]:
     """What is trained on what, and what of it a user may not have meant."""
-    objects = len(train.boxes) - int(train.ignore.sum())
+    keys = training_set.keys if isinstance(training_set, ClipSet) else training_set
+    shown = keys.annotations  # other frames of videos have no targets
+    objects = len(shown.boxes) - int(shown.ignore.sum())
     parameters = sum(p.numel() for p in detector.parameters())
     yield (
-        f"{len(train)} images with {objects} objects of {len(train.names)} classes "
+        f"{len(shown)} images with {objects} objects of {len(train.names)} classes "
         f"({', '.join(train.names)}); {parameters / 1e6:.2f} million parameters"
     )
     yield from train.notes
     if not objects:
         yield "warning: there are no objects to learn from"
-    elif absent := [n for n, c in zip(train.names, class_counts(train), strict=True) if not c]:
+    elif absent := [n for n, c in zip(train.names, class_counts(shown), strict=True) if not c]:
         yield f"warning: classes without an example are never found: {', '.join(absent)}"
     if validation is None:
         yield (
@@ -104,16 +111,20 @@ def _about(
 def _of_videos(train: Annotations, training_set: TrainingSet | ClipSet) -> Iterator[str]:
     """Which frames are trained on, and what of that a user may not have meant."""
     video = train.video
+    lengths = np.ones(0, np.int64) if video is None else np.bincount(video.videos)
+    moving = int((lengths > 1).sum())
+    if not moving and isinstance(training_set, ClipSet):
+        yield (
+            "warning: the data set has no videos: every image is its own reference, and a "
+            "model of videos learns nothing from it that one of images does not; give a file "
+            "with videos, video_id and frame_id"
+        )
     if video is None:
-        if isinstance(training_set, ClipSet):
-            yield (
-                "warning: the data set has no videos: every image is its own reference, and a "
-                "model of videos learns nothing from it that one of images does not; give a file "
-                "with videos, video_id and frame_id"
-            )
         return
-    keys, moving = int(video.keys.sum()), len(np.unique(video.videos))
-    yield f"{keys} key frames of {len(video.frames)} frames in {moving} videos are trained on"
+    yield (
+        f"{int(video.keys.sum())} key frames are trained on, of {len(video.frames)} frames: "
+        f"{moving} videos and {int((lengths == 1).sum())} stills"
+    )
     if isinstance(training_set, ClipSet) and training_set.runs.changes:
         yield (
             f"videos change the size of their frames {training_set.runs.changes} times; frames of "

@@ -12,7 +12,7 @@ from small_video import film, video_model
 from tinyscope.data.clips.clip_set import Clip, ClipSet
 from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.engine.sources import open_clip_set, open_training_set
-from tinyscope.engine.train import _of_videos, train
+from tinyscope.engine.train import _about, _of_videos, train
 from tinyscope.errors import DataError
 from tinyscope.formats.assemble import assemble
 from tinyscope.formats.coco import read_annotations, write_annotations
@@ -97,7 +97,7 @@ def test_a_run_on_videos_says_which_frames_it_trains_on(videos):
     read = read_annotations(videos / "train.json")
     samples = open_clip_set(DataSettings(), read, seed=0)
     assert list(_of_videos(read, samples)) == [
-        "4 key frames of 7 frames in 2 videos are trained on"
+        "4 key frames are trained on, of 7 frames: 1 videos and 1 stills"
     ]
     sizes = read.sizes.copy()
     sizes[3:6] = 50
@@ -111,3 +111,19 @@ def test_a_model_of_videos_without_any_is_warned_of(videos):
     (line,) = _of_videos(still, open_clip_set(DataSettings(), still, seed=0))
     assert line.startswith("warning: the data set has no videos")
     assert list(_of_videos(still, open_training_set(DataSettings(), still, seed=0))) == []
+    apart = VideoFrames.stills(still.files.tolist(), len(still.boxes))
+    cut = replace(still, video=apart)
+    line, _ = _of_videos(cut, open_clip_set(DataSettings(), cut, seed=0))
+    assert line.startswith("warning: the data set has no videos")
+
+
+def test_a_class_that_no_key_frame_shows_is_warned_of(videos):
+    read = read_annotations(videos / "train.json")
+    two = replace(
+        read, names=("square", "ring"), category_ids=(1, 2), labels=np.array([0, 1] * 3 + [0])
+    )
+    for open_set in (open_clip_set, open_training_set):
+        lines = _about(two, None, open_set(DataSettings(), two, seed=0), torch.nn.Linear(1, 1))
+        first, *rest = lines
+        assert first.startswith("4 images with 4 objects of 2 classes")
+        assert "warning: classes without an example are never found: ring" in rest
