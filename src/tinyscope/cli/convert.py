@@ -38,7 +38,10 @@ def convert(
             help="Folder or file of a data set: COCO, YOLO, VOC or TinyPerson; or ILSVRC/."
         ),
     ],
-    target: Annotated[Path, typer.Argument(help="Folder to write, new or empty.")],
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder to write, new or empty; of imagenet-vid, without its files."),
+    ],
     to: Annotated[Layout, typer.Option(help="Layout of the result.")] = Layout.coco,
     splits: Annotated[
         list[str] | None,
@@ -109,6 +112,9 @@ def convert(
             ("--split", splits),
             ("--tiling", tiling),
             ("--images copy", images is Images.copy),
+            ("--zero-based", not one_based),
+            ("--inclusive", inclusive),
+            ("--min-visible", min_visible is not None),
         ):
             if given:
                 raise typer.BadParameter(f"{option} does not go with --from {source_layout.value}")

@@ -16,6 +16,13 @@ from tinyscope.formats.atomic import atomic_text
 from tinyscope.formats.imagenet_ilsvrc import Converter, Row, Video
 from tinyscope.formats.imagenet_vid import CLASSES, DET_FILE, VID_FILE
 
+_FILES = {
+    ilsvrc.TRAIN_LIST: VID_FILE.format(split="train"),
+    ilsvrc.VAL_LIST: VID_FILE.format(split="val"),
+    ilsvrc.DET_LIST: DET_FILE,
+}
+"""What is made of which list."""
+
 
 @dataclass(frozen=True)
 class FileCounts:
@@ -59,7 +66,7 @@ def convert_imagenet_vid(
 
     Args:
         source: The folder that holds Annotations/VID and Annotations/DET.
-        target: A folder that is new or empty.
+        target: A folder, which may hold other files than those to be written.
         lists: Folder of the lists VID_train_15frames.txt, VID_val_videos.txt and
             DET_train_30classes.txt; the source's Lists/ when None.
         classes: A file with a line per class, its WordNet id and its name; the 30 of VID when None.
@@ -68,37 +75,41 @@ def convert_imagenet_vid(
 
     Raises:
         DataError: There are no lists, a list or an XML file is missing or malformed, or the target
-            is not empty or cannot be written.
+            holds such a file or cannot be written.
     """
     source, target = Path(source), Path(target)
     place = source / "Lists" if lists is None else Path(lists)
     known = CLASSES if classes is None else ilsvrc.read_classes(Path(classes))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target}: is not an empty folder; name a new one to convert into")
-    names = (ilsvrc.TRAIN_LIST, ilsvrc.VAL_LIST, ilsvrc.DET_LIST)
-    there = [name for name in names if (place / name).is_file()]
+    there = {name: file for name, file in _FILES.items() if (place / name).is_file()}
     if not there:
         raise DataError(
-            f"{place}: holds none of {', '.join(names)}; name the folder of the lists "
+            f"{place}: holds none of {', '.join(_FILES)}; name the folder of the lists "
             "(docs/datasets/imagenet_vid.md says where to get them)"
         )
-    target.mkdir(parents=True, exist_ok=True)
+    if held := [file for file in there.values() if (target / file).exists()]:
+        raise DataError(
+            f"{target}: holds {held[0]} already; remove it, or name another folder to convert into"
+        )
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{target}: cannot be made: {error.strerror or error}; choose another place"
+        ) from error
     done: dict[str, FileCounts] = {}
-    for name in there:
+    for name, file in there.items():
         if name == ilsvrc.DET_LIST:
             annotations = source / "Annotations" / "DET"
             listed = ilsvrc.read_image_list(place / name)
             others = ilsvrc.other_images(annotations, listed) if all_stills else ()
             converter = Converter(annotations, known, other=True)
             rows = _stills(converter, listed, others)
-            done[DET_FILE] = _write(target / DET_FILE, converter, rows)
+            done[file] = _write(target / file, converter, rows)
             continue
-        train = name == ilsvrc.TRAIN_LIST
-        read = ilsvrc.read_train_list if train else ilsvrc.read_val_list
+        read = ilsvrc.read_train_list if name == ilsvrc.TRAIN_LIST else ilsvrc.read_val_list
         videos = read(place / name)
         converter = Converter(source / "Annotations" / "VID", known)
         rows = (row for video in videos for row in converter.video(video))
-        file = VID_FILE.format(split="train" if train else "val")
         done[file] = _write(target / file, converter, rows, videos)
     return ImageNetConversion(target, done)
 

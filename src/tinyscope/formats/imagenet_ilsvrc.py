@@ -135,7 +135,8 @@ class Converter:
             image, objects = self._read(f"{video.name}/{frame:06d}")
             image |= {"video_id": self.videos, "frame_id": frame}
             image["is_vid_train_frame"] = frame in keys
-            yield image, [self._tracked(row, entry) for row, entry in objects]
+            where = f"{self.annotations / video.name}/{frame:06d}.xml"
+            yield image, [self._tracked(row, entry, where) for row, entry in objects]
 
     def still(self, name: str, key: bool) -> tuple[Row, list[Row]]:
         """An image of its own with its objects."""
@@ -177,11 +178,15 @@ class Converter:
             }
             yield row, entry
 
-    def _tracked(self, row: Row, entry: Element) -> Row:
+    def _tracked(self, row: Row, entry: Element, where: str) -> Row:
         """With the number of its track, counted over all videos as they first appear."""
-        track = (self.videos, (entry.findtext("trackid") or "").strip())
+        if not (track := (entry.findtext("trackid") or "").strip()):
+            raise DataError(
+                f"{where}, line {entry.get(LINE)}: the object has no trackid, and would be one "
+                "with all others of its video that have none; add it"
+            )
         row["video_id"] = self.videos
-        row["instance_id"] = self.tracks.setdefault(track, len(self.tracks) + 1)
+        row["instance_id"] = self.tracks.setdefault((self.videos, track), len(self.tracks) + 1)
         for flag in ("occluded", "generated"):
             row[flag] = (entry.findtext(flag) or "0").strip() == "1"
         return row

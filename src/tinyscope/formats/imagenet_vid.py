@@ -4,6 +4,7 @@ ILSVRC/ holds Data/VID, Data/DET, Annotations and Lists as they are published. `
 makes the files that are read here.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,22 @@ def to_train_on(annotations: Annotations, least_side: int = 32) -> Annotations:
     key frames are left out.
 
     Args:
-        annotations: With `video`.
-        least_side: Of an image, pixels.
+        annotations: Of frames and stills.
+        least_side: Of an image, pixels; one whose size is not stated is taken as large enough.
+
+    Raises:
+        DataError: The file says neither what is a video nor what is a key frame.
     """
     video = annotations.video
-    assert video is not None
+    if video is None:
+        raise DataError(
+            f"{annotations.place}: lists no videos and flags no is_vid_train_frame; make it with "
+            "`tinyscope convert --from imagenet-vid` (docs/datasets/imagenet_vid.md)"
+        )
     objects = annotations.images[~annotations.ignore]
     held = np.bincount(objects, minlength=len(annotations)) > 0
-    large = annotations.sizes.min(axis=1) >= least_side
+    sides = annotations.sizes.min(axis=1)
+    large = (sides >= least_side) | (sides == 0)
     keys = video.keys & held & large
     lost = int((video.keys & ~held).sum()), int((video.keys & held & ~large).sum())
     frames_of = np.bincount(video.videos, minlength=len(video.names))
@@ -152,8 +161,8 @@ def _rows(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def _can_be(row: dict[str, Any], image: dict[str, Any]) -> bool:
     try:
         x, y, width, height = row["bbox"]
-        inside = min(x + width, image["width"]) > max(x, 0)
-        inside &= min(y + height, image["height"]) > max(y, 0)
+        inside = min(x + width, image.get("width", math.inf)) > max(x, 0)
+        inside &= min(y + height, image.get("height", math.inf)) > max(y, 0)
         return bool(inside and width >= 1 and height >= 1 and row.get("area", 1) > 0)
     except (KeyError, TypeError, ValueError):
         return True  # malformed: named by the reader

@@ -145,11 +145,39 @@ def test_files_that_cannot_be_right_are_named(source, tmp_path, file, text, word
         convert_imagenet_vid(source, tmp_path / "out")
 
 
-def test_a_folder_without_lists_or_with_content_is_refused(source, tmp_path):
+def test_a_folder_without_lists_or_with_the_files_is_refused(source, tmp_path):
     with pytest.raises(DataError, match=r"holds none of VID_train_15frames\.txt"):
         convert_imagenet_vid(source, tmp_path / "out", lists=tmp_path)
-    with pytest.raises(DataError, match="is not an empty folder"):
-        convert_imagenet_vid(source, source)
+    with pytest.raises(DataError, match="cannot be made: "):
+        convert_imagenet_vid(source, source / "Lists/VID_train_15frames.txt")
+    # Some file systems take this folder and `annotations`, where the files are looked for, for one.
+    convert_imagenet_vid(source, source / "Annotations")
+    with pytest.raises(DataError, match=r"holds imagenet_vid_train\.json already"):
+        convert_imagenet_vid(source, source / "Annotations")
+
+
+def test_an_object_of_a_video_without_its_track_is_refused(source, tmp_path):
+    frame = xml((4, DOG, (1, 1, 9, 9))).replace("<trackid>4</trackid>", "")
+    write(source, {"Annotations/VID/train/b/000000.xml": frame})
+    with pytest.raises(DataError, match=r"000000\.xml, line 1: the object has no trackid"):
+        convert_imagenet_vid(source, tmp_path / "out")
+
+
+def test_files_that_say_less_than_converted_ones_are_told_or_taken(source):
+    convert_imagenet_vid(source, source / "annotations")
+    path = source / "annotations/imagenet_vid_train.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        del image["height"], image["width"]
+    path.write_text(json.dumps(content))
+    read = imagenet_vid(source)
+    assert read.video is not None
+    assert read.video.keys.tolist() == [True, False, True, True]
+    del content["videos"]
+    content["images"] = [{"id": i["id"], "file_name": i["file_name"]} for i in content["images"]]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="lists no videos and flags no is_vid_train_frame; make"):
+        imagenet_vid(source)
 
 
 def test_files_that_are_not_made_yet_are_named_with_what_makes_them(source):
@@ -166,6 +194,13 @@ def test_the_command_converts_and_refuses_what_does_not_go_with_it(source, tmp_p
     assert done.exit_code == 0, done.output
     assert json.loads(counts.read_text())["files"]["imagenet_vid_train.json"]["objects"] == 4
     assert "written to" in done.output
-    for wrong in (["--to", "yolo"], ["--split", "train"], ["--tiling", "flush"]):
+    for wrong in (
+        ["--to", "yolo"],
+        ["--split", "train"],
+        ["--tiling", "flush"],
+        ["--zero-based"],
+        ["--inclusive"],
+        ["--min-visible", "0.5"],
+    ):
         assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2
     assert CliRunner().invoke(app, [*arguments[:3], "--all-stills"]).exit_code == 2
