@@ -35,12 +35,14 @@ def warp(
     size = (features.shape[-2], features.shape[-1])
     shift = _resized(flow.float(), size, exact=exact)
     y, x = (torch.arange(side, device=flow.device, dtype=torch.float32) for side in size)
-    positions = torch.stack([x + shift[:, 0], y[:, None] + shift[:, 1]], dim=-1)  # (n, h, w, 2)
-    sides = positions.new_tensor([size[1], size[0]])
+    positions = (x + shift[:, 0], y[:, None] + shift[:, 1])  # each (n, h, w)
+    # grid_sample counts from -1 to 1: between outer edges, or between outer centers.
+    counted = [
+        (2 * at + exact) / side - 1 for at, side in zip(positions, reversed(size), strict=True)
+    ]
     gathered = functional.grid_sample(
         features.float(),
-        # grid_sample counts from -1 to 1: between outer edges, or between outer centers.
-        (2 * positions + 1) / sides - 1 if exact else 2 * positions / sides - 1,
+        torch.stack(counted, dim=-1),  # (n, h, w, 2)
         padding_mode="zeros" if exact else "border",
         align_corners=not exact,
     )
@@ -54,7 +56,9 @@ def _resized(flow: Tensor, size: tuple[int, int], *, exact: bool) -> Tensor:
         return flow
     if exact:
         resized = functional.interpolate(flow, size, mode="bilinear", align_corners=False)
-        return resized * resized.new_tensor([size[1] / width, size[0] / height]).view(2, 1, 1)
+        x, y = resized.unbind(dim=1)
+        # By numbers and not by a tensor of both: a GPU would be waited for to take it.
+        return torch.stack([x * (size[1] / width), y * (size[0] / height)], dim=1)
     factor = size[1] / width
     # Flow of a height that the factor does not divide may end a row early: its border goes on.
     missing = [

@@ -94,7 +94,7 @@ class FlowNetSimple(nn.Module):
             sizes: Of each before padding; what lies beyond is 0, the mean color.
         """
         x = images / 255 - self.mean
-        limits = torch.tensor(sizes, device=x.device)  # (n, 2)
+        limits = torch.tensor(sizes).to(x.device, non_blocking=True)  # (n, 2)
         rows, columns = (torch.arange(side, device=x.device) for side in x.shape[-2:])
         inside = (rows < limits[:, :1])[:, None, :, None] & (columns < limits[:, 1:])[:, None, None]
         x = torch.where(inside, x, 0.0)
