@@ -112,8 +112,10 @@ class VideoDetector(nn.Module):
             if not self.sum_key:
                 sums = _Sums(torch.zeros_like(sums.maps), torch.zeros_like(sums.weights))
             others = None if embedded is None else embedded[rows]
-            moved = self._moved(level[rows], others, flow, embedded_key[clips])
-            sums = _Sums(*(a.index_add(0, clips, b) for a, b in zip(sums, moved, strict=True)))
+            moved, compared = self._moved(level[rows], others, flow)
+            weights = self.aggregator.similarities(embedded_key[clips], compared[:, None]).exp()
+            maps = sums.maps.index_add(0, clips, weights * moved)
+            sums = _Sums(maps, sums.weights.index_add(0, clips, weights))
             levels.append(sums.mean.to(key.dtype))
         return self.detector.outputs(replace(own, levels=tuple(levels)))
 
@@ -158,13 +160,18 @@ class VideoDetector(nn.Module):
         compared = [self.aggregator.embed(x) if e is None else e for x, e in key.compared]
         sums = [self._alone(*pair) for pair in zip(levels, compared, strict=True)]
         for others, flow in self._flows(key, window, slot):
-            pairs = len(others)
-            times = flow.new_tensor([count for _, count in others]).view(-1, 1, 1, 1, 1)
+            times = torch.tensor([float(count) for _, count in others], device=flow.device)
             for level, embedded_key in enumerate(compared):
-                features, embedded = joined([seen.compared[level] for seen, _ in others])
-                moved = self._moved(features, embedded, flow, embedded_key.repeat(pairs, 1, 1, 1))
-                of_tiles = (part.view(pairs, tiles, *part.shape[1:]) for part in moved)
-                added = [(times * part).sum(dim=0) for part in of_tiles]
+                pairs = joined([seen.compared[level] for seen, _ in others])
+                moved, embedded = (
+                    maps.view(len(others), tiles, *maps.shape[1:]).transpose(
+                        0, 1
+                    )  # (b, f, c, h, w)
+                    for maps in self._moved(*pairs, flow)
+                )
+                weights = self.aggregator.similarities(embedded_key, embedded).exp()
+                weights = (times.view(-1, 1, 1) * weights)[:, :, None]  # (b, f, 1, h, w)
+                added = _Sums((weights * moved).sum(dim=1), weights.sum(dim=1))
                 sums[level] = _Sums(*(a + b for a, b in zip(sums[level], added, strict=True)))
         means = tuple(s.mean.to(x.dtype) for s, x in zip(sums, levels, strict=True))
         return self.detector.outputs(replace(key.pyramid, levels=means))
@@ -202,16 +209,13 @@ class VideoDetector(nn.Module):
         return _Sums(weights * key, weights)
 
     def _moved(
-        self, features: Tensor, embedded: Tensor | None, flow: Tensor, embedded_keys: Tensor
-    ) -> "_Sums":
-        """What each pair of frames adds to the sums."""
+        self, features: Tensor, embedded: Tensor | None, flow: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Maps and embeddings of other frames, where things stand in the key frame."""
         moved = warp(features, flow, exact=self.exact_warp)
         if embedded is None:
-            compared = self.aggregator.embed(moved)
-        else:
-            compared = warp(embedded, flow, exact=self.exact_warp)
-        weights = self.aggregator.similarities(embedded_keys, compared[:, None]).exp()
-        return _Sums(weights * moved, weights)
+            return moved, self.aggregator.embed(moved)
+        return moved, warp(embedded, flow, exact=self.exact_warp)
 
 
 class _Sums(NamedTuple):

@@ -114,8 +114,8 @@ class EmbeddingAggregator(nn.Module):
 
 def _shares_of_length(embedded: Tensor) -> Tensor:
     """One over the length of embeddings (..., c, h, w), (..., h, w); 0 for zeros."""
-    length = torch.linalg.vector_norm(embedded, dim=-3)
-    directed = length > _SHORTEST
+    squares = embedded.square().sum(dim=-3)  # torch's norm is slow across maps
+    directed = squares > _SHORTEST**2
     # Clamping the length would give the same values, but at zeros gradients of 1e12 with them.
     # Zeros do occur: a convolution whose bias is still 0 makes them of empty maps.
-    return torch.where(directed, 1 / torch.where(directed, length, 1.0), 0.0)
+    return torch.where(directed, torch.where(directed, squares, 1.0).rsqrt(), 0.0)
