@@ -27,6 +27,8 @@ from tinyscope.types import Detections, Size, Target
 
 _PIXELS_AT_ONCE = 2**22
 """Of the pairs that flow is computed of together; the flow net takes some 100 bytes for each."""
+_NUMBERS_AT_ONCE = 2**21
+"""Of maps that are moved and weighed together on a CPU: some of its cache, for several passes."""
 
 
 class VideoDetector(nn.Module):
@@ -156,25 +158,29 @@ class VideoDetector(nn.Module):
             slot: Place in the window that the key frame takes; None: one more.
         """
         levels = key.pyramid.levels
-        tiles = len(levels[0])
         compared = [self.aggregator.embed(x) if e is None else e for x, e in key.compared]
         sums = [self._alone(*pair) for pair in zip(levels, compared, strict=True)]
         for others, flow in self._flows(key, window, slot):
-            times = torch.tensor([float(count) for _, count in others], device=flow.device)
             for level, embedded_key in enumerate(compared):
-                pairs = joined([seen.compared[level] for seen, _ in others])
-                moved, embedded = (
-                    maps.view(len(others), tiles, *maps.shape[1:]).transpose(
-                        0, 1
-                    )  # (b, f, c, h, w)
-                    for maps in self._moved(*pairs, flow)
-                )
-                weights = self.aggregator.similarities(embedded_key, embedded).exp()
-                weights = (times.view(-1, 1, 1) * weights)[:, :, None]  # (b, f, 1, h, w)
-                added = _Sums((weights * moved).sum(dim=1), weights.sum(dim=1))
-                sums[level] = _Sums(*(a + b for a, b in zip(sums[level], added, strict=True)))
+                for some, moving in _in_parts(others, flow, levels[level]):
+                    added = self._added(some, moving, level, embedded_key)
+                    sums[level] = _Sums(*(a + b for a, b in zip(sums[level], added, strict=True)))
         means = tuple(s.mean.to(x.dtype) for s, x in zip(sums, levels, strict=True))
         return self.detector.outputs(replace(key.pyramid, levels=means))
+
+    def _added(
+        self, others: Sequence[tuple[Seen, int]], flow: Tensor, level: int, embedded_key: Tensor
+    ) -> "_Sums":
+        """What frames with their counts add to the sums of a level."""
+        shape = (len(others), len(embedded_key))
+        moved, embedded = (
+            maps.view(*shape, *maps.shape[1:]).transpose(0, 1)  # (b, f, c, h, w)
+            for maps in self._moved(*joined([seen.compared[level] for seen, _ in others]), flow)
+        )
+        times = torch.tensor([float(count) for _, count in others], device=flow.device)
+        weights = self.aggregator.similarities(embedded_key, embedded).exp()
+        weights = (times.view(-1, 1, 1) * weights)[:, :, None]  # (b, f, 1, h, w)
+        return _Sums((weights * moved).sum(dim=1), weights.sum(dim=1))
 
     def _flows(
         self, key: Seen, window: Sequence[Seen], slot: int | None
@@ -227,6 +233,17 @@ class _Sums(NamedTuple):
     @property
     def mean(self) -> Tensor:
         return self.maps / self.weights
+
+
+def _in_parts(
+    others: Sequence[tuple[Seen, int]], flow: Tensor, level: Tensor
+) -> Iterator[tuple[Sequence[tuple[Seen, int]], Tensor]]:
+    """Frames and flow to them, so many at a time that maps like `level` stay near the processor."""
+    limit = _NUMBERS_AT_ONCE if level.device.type == "cpu" else len(others) * level.numel()
+    step = max(1, limit // level.numel())
+    for first in range(0, len(others), step):
+        rows = slice(first * len(level), (first + step) * len(level))
+        yield others[first : first + step], flow[rows]
 
 
 def image_detector(model: Any) -> Any:

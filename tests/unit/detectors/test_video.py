@@ -86,6 +86,8 @@ def test_chunks_of_pairs_change_nothing(monkeypatch):
     model = detector()
     seen = [model.see(frame[None], [SIZE]) for frame in film(5)]
     whole = model.judge(seen[2], seen, slot=2)
+    monkeypatch.setattr("tinyscope.detectors.video._NUMBERS_AT_ONCE", 1)
+    assert_levels_equal(model.judge(seen[2], seen, slot=2), whole)
     monkeypatch.setattr("tinyscope.detectors.video._PIXELS_AT_ONCE", 1)
     assert_levels_equal(model.judge(seen[2], seen, slot=2), whole)
 
