@@ -1,6 +1,7 @@
 """Generated videos: classes, ways of objects, what frames look like, files."""
 
 import hashlib
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -220,6 +221,21 @@ def test_a_video_may_have_one_frame(tmp_path):
     made = write_videos(tmp_path / "set", {"train": 1}, size=SIZE, frames=1)
     assert len(made["train"]) == 1
     assert len(np.unique(made["train"].video.instances)) == len(made["train"].boxes)
+
+
+def test_pixels_are_held_of_no_frame_that_is_written(tmp_path, monkeypatch):
+    held = []
+
+    def watched(*arguments):
+        for frame in film(*arguments):
+            held.append(ref(frame.image))
+            yield frame
+            del frame
+            assert sum(one() is not None for one in held) <= 2  # the last, and what holds it
+
+    monkeypatch.setattr("tinyscope.data.synthetic.videos.film", watched)
+    write_videos(tmp_path / "set", {"train": 1}, size=SIZE, frames=6)
+    assert len(held) == 6
 
 
 def test_wrong_numbers_of_frames_are_named(tmp_path):

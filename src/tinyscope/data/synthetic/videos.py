@@ -88,7 +88,8 @@ def _split(root: Path, split: str, count: int, seed: int, size: Size, frames: in
             file = f"{place}/{position:06d}.png"
             # Noise does not compress: more effort would cost time and save nothing.
             Image.fromarray(frame.image).save(root / file, compress_level=1)
-            video.append((file, replace(frame, image=frame.image[:0])))
+            # A copy: a view of nothing would still hold all pixels of the frame.
+            video.append((file, replace(frame, image=frame.image[:0].copy())))
         made.append(video)
     return _annotations(root, size, made)
 
