@@ -69,7 +69,7 @@ class VideoFile:
         """The frames in the order in which they are shown.
 
         Raises:
-            DataError: There is none, or the file is damaged and nobody takes the message.
+            DataError: There is none, or the file is damaged, and nobody takes the message.
         """
         damage = _Damage(self.path)
         number, seconds = 0, 0.0
@@ -88,7 +88,11 @@ class VideoFile:
                 number += 1
             end = _stated_end(container, stream)
         if not number:
-            raise DataError(f"video {self.path}: not one frame can be decoded; check the file")
+            nothing = f"video {self.path}: not one frame can be decoded; check the file"
+            if self.damaged is None:
+                raise DataError(nothing)
+            self.damaged.append(nothing)
+            return
         if seconds + 1 / self.rate < end - SHORT:
             damage.note(number, f"is missing: {seconds:.1f} of {end:.1f} seconds are there")
             self._unless_taken(damage)

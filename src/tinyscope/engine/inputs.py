@@ -1,5 +1,6 @@
 """What the paths of a prediction hold: images of their own, video files, frames of videos."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -86,8 +87,13 @@ def sorted_out(
     folders: dict[Path, list[Path]] = {}
     for image in images:
         folders.setdefault(image.parent, []).append(image)
-    framed = [Video(at, tuple(sorted(held, key=by_number))) for at, held in folders.items()]
+    framed = [Video(_named(at), tuple(sorted(held, key=by_number))) for at, held in folders.items()]
     return [], [*framed, *videos]
+
+
+def _named(folder: Path) -> Path:
+    """The folder by a path that ends in its name: "." and ".." do not."""
+    return folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
 
 
 def by_number(path: Path) -> tuple[tuple[int, int, str], ...]:

@@ -1,9 +1,11 @@
 """Images and videos to files: detections as COCO JSON and CSV, and pictures with boxes on them."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from tinyscope.engine.prediction import Prediction
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.truth import TruthOfFiles
 from tinyscope.engine.video import VideoPredictor
-from tinyscope.errors import DataError
+from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.coco import read_annotations
 from tinyscope.formats.files import IMAGE_SUFFIXES
 from tinyscope.settings import Tile
@@ -86,6 +88,8 @@ def predict(
             size there, the results cannot be written, or a picture would replace an image.
         SettingsError: A setting is unknown or wrong, or PyAV is not there for a video.
     """
+    if not 0 < rate < math.inf:
+        raise SettingsError(f"rate {rate} must be a positive number of frames per second")
     detector = checkpoint if isinstance(checkpoint, Detector) else load_trained(checkpoint)
     predictor = detector.predictor(tile=tile, overlap=overlap, **settings)
     files = find_images(paths, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
@@ -141,6 +145,11 @@ class _Work:
     keep_going: bool
     last_id: int = 0
 
+    @cached_property
+    def numbers(self) -> dict[Path, int]:
+        """Of the images, by file."""
+        return {file: number for number, file in enumerate(self.images)}
+
     @property
     def failed(self) -> list[str] | None:
         return self.result.failed if self.keep_going else None
@@ -168,12 +177,13 @@ class _Work:
                 raise
             self.failed.append(str(error))
             return
-        numbers = {file: number for number, file in enumerate(self.images)} if video.files else {}
         video_id = outputs.new_video(video.path)
 
         def take(frame: Frame, found: Detections) -> tuple[int, list[Layer]]:
             file = video.files[frame.number] if video.files else video.path
-            number = numbers.get(file, 0)
+            number = self.numbers.get(file, 0)
+            if self.truth is not None:
+                self.truth.check_size(number, file, frame.image)
             self.last_id += 1
             image_id = self._image_id(number, self.last_id)
             at = (video_id, frame.number, frame.seconds)

@@ -96,6 +96,9 @@ def test_a_video_without_frames_is_named(film, tmp_path, monkeypatch):
     monkeypatch.setattr("tinyscope.data.video._decoded", lambda *_: iter(()))
     with pytest.raises(DataError, match=r"a\.mkv: not one frame can be decoded"):
         list(VideoFile(path))
+    damaged = []
+    assert list(VideoFile(path, damaged)) == []
+    assert ["not one frame" in message for message in damaged] == [True]
 
 
 KINDS = [

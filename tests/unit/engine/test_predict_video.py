@@ -16,7 +16,7 @@ from tinyscope.engine.detector import load
 from tinyscope.engine.inputs import by_number
 from tinyscope.engine.predict import predict
 from tinyscope.engine.predict_video import one_ahead, watched
-from tinyscope.errors import DataError
+from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.coco import read_annotations
 
 pytest.importorskip("av")
@@ -226,6 +226,16 @@ def test_every_folder_is_a_video_of_its_own(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("here", "given"), [("walk", "."), ("walk/below", "..")])
+def test_a_video_has_its_folders_name_from_wherever_it_is_seen(tmp_path, monkeypatch, here, given):
+    write_frames(tmp_path / "walk", moving(3))
+    (tmp_path / "walk" / "below").mkdir()
+    monkeypatch.chdir(tmp_path / here)
+    result = predict(finder(), [given], tmp_path / "out", as_video=True, pictures=False)
+    assert (result.videos, result.frames) == (1, 3)
+    assert [p.name for p in (tmp_path / "out" / "videos").iterdir()] == ["walk.jsonl"]
+
+
 def truth_of(folder, videos, size=(64, 96)):
     """CocoVID of the frames f1.png ... of a folder, cut into videos of these lengths."""
     images, objects, number = [], [], 0
@@ -263,6 +273,13 @@ def test_truth_says_which_frames_are_a_video(tmp_path):
     names = ["deep_scene_1", "deep_scene_2"]
     assert [len(lines_of(videos / f"{name}.jsonl")) for name in names] == [4, 3]
     assert [len(list(VideoFile(videos / f"{name}.mp4"))) for name in names] == [4, 3]
+
+
+def test_frames_of_another_size_than_their_truth_are_refused(tmp_path):
+    folder = write_frames(tmp_path / "in", moving(3))
+    truth = truth_of(folder, [3], size=(64, 90))
+    with pytest.raises(DataError, match=r"f1\.png is 96 x 64 .* annotations say 90 x 64"):
+        predict(finder(), [folder], tmp_path / "out", truth=truth, as_video=True)
 
 
 def test_truth_says_nothing_of_a_video_file(film, tmp_path):
@@ -318,6 +335,22 @@ def test_what_is_no_video_is_left_out_where_the_work_goes_on(film, tmp_path):
     result = predict(finder(), paths, tmp_path / "out", keep_going=True)
     assert (result.videos, result.frames) == (1, 3)
     assert ["b.mp4" in message for message in result.failed] == [True]
+
+
+def test_a_video_without_a_frame_is_left_out_where_the_work_goes_on(film, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyscope.data.video._decoded", lambda *_: iter(()))
+    paths = [film(tmp_path / "a.mkv", moving(3)), write_frames(tmp_path / "in", moving(2))]
+    with pytest.raises(DataError, match=r"a\.mkv: not one frame"):
+        predict(finder(), paths, tmp_path / "out", as_video=True)
+    result = predict(finder(), paths, tmp_path / "out", as_video=True, keep_going=True)
+    assert (result.frames, len(result.failed)) == (2, 1)
+    assert "a.mkv: not one frame" in str(result)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_is_a_positive_number(tmp_path, rate):
+    with pytest.raises(SettingsError, match=r"rate .* must be a positive number of frames"):
+        predict(finder(), [tmp_path], tmp_path / "out", rate=rate)
 
 
 def test_an_unreadable_frame_of_a_folder_keeps_its_number(tmp_path):
