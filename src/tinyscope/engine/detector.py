@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tinyscope.catalog import plain, validate
 from tinyscope.data.images import BACKDROP, read_image
 from tinyscope.detectors.build import build
+from tinyscope.detectors.video import VideoDetector
 from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from tinyscope.engine.predictor import Predictor
 from tinyscope.engine.video import VideoPredictor
@@ -124,13 +125,22 @@ class Detector:
     def predictor(
         self, *, tile: Tile | None = None, overlap: int | None = None, **settings: Any
     ) -> Predictor:
-        """What looks through images by the recipe's settings, but for those given."""
+        """What looks through images by the recipe's settings, but for those given.
+
+        Raises:
+            SettingsError: A setting is unknown or wrong, or `frames` is of no use.
+        """
         given = {"tile": tile, "overlap": overlap, **settings}
         changes = {name: value for name, value in given.items() if value is not None}
         if self._predictor is None or self._predictor[0] != changes:
             values = self.recipe.predict.model_dump() | changes
             values["tile"] = values["tile"] or None
             chosen = validate(PredictSettings, values, "predict")
+            if "frames" in changes and not isinstance(self.model, VideoDetector):
+                raise SettingsError(
+                    f"predict.frames: got {chosen.frames['name']}, but a "
+                    f"{type(self.model).__name__} looks at one frame at a time; leave it out"
+                )
             self._predictor = (changes, Predictor(self.model, self.names, chosen))
         return self._predictor[1]
 

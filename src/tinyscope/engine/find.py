@@ -37,10 +37,7 @@ def _find_in_videos(
 ) -> DetectionTable:
     """What is found in each frame, in the order of the images."""
     if annotations.windows is not None:
-        raise DataError(
-            f"{annotations.place}: the frames are tiles of larger ones, which a detector of videos "
-            "does not join; name the whole frames, and set predict.tile"
-        )
+        raise _tiles_of_frames(annotations)
     if not len(annotations):
         return DetectionTable.concatenate([])
     order = video.order
@@ -56,6 +53,13 @@ def _find_in_videos(
             name = video.names[video.videos[positions[0]]]
             raise DataError(f"{annotations.place}: video {name}: {error}") from error
     return DetectionTable.concatenate([tables[position] for position in sorted(tables)])
+
+
+def _tiles_of_frames(tiles: Annotations) -> DataError:
+    return DataError(
+        f"{tiles.place}: the frames are tiles of larger ones, which a detector of videos does not "
+        "join; name the whole frames, and set predict.tile"
+    )
 
 
 def _of_one(
@@ -91,9 +95,12 @@ def find_in_tiles(predictor: Predictor, tiles: Annotations, whole: Annotations) 
         whole: The larger ones, at whose positions the results are.
 
     Raises:
-        DataError: Tiles and images do not fit each other (see `tiles_of_images`), or an image
-            cannot be read or is not of the annotated size.
+        DataError: Tiles and images do not fit each other (see `tiles_of_images`), an image
+            cannot be read or is not of the annotated size, or it is a frame that a detector of
+            videos would have to see beside others.
     """
+    if predictor.video is not None and (tiles.video is not None or whole.video is not None):
+        raise _tiles_of_frames(tiles)
     windows = windows_of(tiles)
     parts = tiles_of_images(tiles, whole)
     return DetectionTable.concatenate(

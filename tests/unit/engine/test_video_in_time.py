@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from small_video import DENSE, film, video_model, with_motion
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import Detector
-from tinyscope.engine.find import find_all
+from tinyscope.engine.find import find_all, find_in_tiles
 from tinyscope.engine.predictor import side_divisor
 from tinyscope.engine.video import VideoPredictor
 from tinyscope.errors import DataError, SettingsError
@@ -170,6 +171,11 @@ def test_several_looks_at_a_frame_are_refused(model, changes):
         predictor_of(detector_of(model, **changes))
 
 
+def test_a_window_in_time_is_refused_where_frames_are_looked_at_one_by_one():
+    with pytest.raises(SettingsError, match=r"predict\.frames: got sliding, but a Finder looks at"):
+        finder().predictor(frames={"name": "sliding", "radius": 2})
+
+
 def film_files(folder, order, sizes=None):
     """Two videos whose images stand in the file in this order; annotations of them."""
     images = []
@@ -202,3 +208,13 @@ def test_a_data_set_is_gone_through_video_by_video(model, tmp_path):
         found = expected[index]
         np.testing.assert_allclose(table.scores[rows], found.scores.numpy(), rtol=1e-4)
     assert table.images.tolist() == sorted(table.images.tolist())
+
+
+def test_tiles_of_frames_are_not_looked_at_one_by_one(model, tmp_path):
+    annotations, _ = film_files(tmp_path, range(6))
+    windows = np.tile(np.array([[0, 0, 48, 32]]), (6, 1))
+    tiles = replace(annotations, windows=windows)
+    with pytest.raises(DataError, match="tiles of larger ones, which a detector of videos does"):
+        find_all(detector_of(model).predictor(), tiles)
+    with pytest.raises(DataError, match="tiles of larger ones, which a detector of videos does"):
+        find_in_tiles(detector_of(model).predictor(), tiles, annotations)
