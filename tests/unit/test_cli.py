@@ -193,6 +193,19 @@ def test_evaluate_passes_on_how_images_are_looked_through_and_prints_it(engine, 
     )
 
 
+def test_evaluate_passes_on_the_window_in_time_and_prints_it(engine, capsys):
+    frames = {"name": "sliding", "radius": 5}
+    predict = {"flip": False, "frames": frames, "merge": {"name": "nms", "iou_threshold": 0.6}}
+    stamp = {"scored": "images", "predict": predict}
+    result = types.SimpleNamespace(table="AP50 0.5", stamp=stamp, to_json=lambda: "{}")
+    calls = engine("tinyscope.engine.evaluate_model:evaluate_model", result)
+    window = ["--frame-window", "{name: sliding, radius: 5}"]
+    assert call("evaluate", "a.ckpt", "--data", "d", *window) == 0
+    ((_, options),) = calls
+    assert options == {"truth": None, "frames": frames}
+    assert "images: flip False, frames sliding (radius 5); merged" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("stamp", "line"),
     [

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyscope.cli.output import (
+    FrameWindow,
     JsonFile,
     Limit,
     Merge,
@@ -59,6 +60,7 @@ def evaluate(
     scale: Scale = None,
     zoom: Zooms = None,
     flip: Mirror = None,
+    frame_window: FrameWindow = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score a checkpoint on a data set, or detections against annotations."""
@@ -71,6 +73,7 @@ def evaluate(
         scale=scale,
         zooms=tuple(zoom) if zoom else None,
         flip=flip,
+        frames=frame_window and part_of(frame_window, "--frame-window"),
     )
     rules = protocol and part_of(protocol, "--protocol")
     if checkpoint and data and not detections:
@@ -120,15 +123,17 @@ def remark_on(stamp: Mapping[str, Any]) -> str | None:
 
 def looked(scored: str, settings: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
     """The settings that are set, sizes as their options are written, and the rule of merging."""
-    options = ", ".join(f"{key} {value}" for key, value in rule.items() if key != "name")
     shown = [
         f"{key} {_written(key, value)}" for key, value in settings.items() if value is not None
     ]
-    return f"{scored}: {', '.join(shown)}; merged by {rule['name']} ({options})"
+    return f"{scored}: {', '.join(shown)}; merged by {_written('merge', rule)}"
 
 
 def _written(key: str, value: Any) -> str:
-    """Zooms one beside the other, a (height, width) as width x height."""
+    """Zooms one beside the other, a (height, width) as width x height, a part with its options."""
+    if isinstance(value, Mapping):
+        options = ", ".join(f"{name} {chosen}" for name, chosen in value.items() if name != "name")
+        return f"{value['name']} ({options})"
     if key == "zooms":
         return "+".join(f"{zoom:g}" for zoom in value)
     return f"{value[1]}x{value[0]}" if isinstance(value, list | tuple) else str(value)
