@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from tinyscope.detectors.published.misfit import depends_on_classes
+from tinyscope.detectors.video import VideoDetector, image_detector
 from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.errors import CheckpointError
+from tinyscope.settings import image_model
 
 SHOWN = 4
 """Tensors that a message lists."""
@@ -18,16 +20,22 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Started:
-    """What a training begins with: how many tensors are the file's, and which stay fresh."""
+    """What a training begins with: how many tensors are the file's, and which stay fresh.
+
+    `of_images`: the file is of a detector of images, and what joins frames is fresh as well.
+    """
 
     file: Path
     taken: int
     fresh: tuple[str, ...]
+    of_images: bool = False
 
     def __str__(self) -> str:
         text = f"starts from {self.file}: {self.taken} tensors"
         if self.fresh:
             text += f"; fresh, as classes or groups are others: {', '.join(self.fresh)}"
+        if self.of_images:
+            text += "; motion and aggregator are fresh, as it is a detector of images"
         return text
 
 
@@ -35,13 +43,20 @@ def start_from(detector: nn.Module, file: Path) -> Started:
     """Copies the weights of a checkpoint of ours into a detector of the same parts.
 
     Tensors that have rows for the classes stay as they are where their number differs, and so do
-    classifiers whose rows stand for others, because classes are in other groups.
+    classifiers whose rows stand for others, because classes are in other groups. A detector of
+    videos may begin with one of images, which becomes its inner one.
 
     Raises:
         CheckpointError: The file cannot be read, or is of another network; nothing was copied.
     """
     checkpoint = load_checkpoint(file)
     weights = checkpoint.weights
+    of_images = (
+        isinstance(detector, VideoDetector)
+        and image_model(checkpoint.recipe["model"])[1] == "model"
+    )
+    if of_images:
+        detector = image_detector(detector)
     own = detector.state_dict()
     fresh = tuple(
         name
@@ -70,7 +85,7 @@ def start_from(detector: nn.Module, file: Path) -> Started:
         for name, tensor in own.items():
             if name not in fresh:
                 tensor.copy_(weights[name])
-    return Started(file, len(own) - len(fresh), fresh)
+    return Started(file, len(own) - len(fresh), fresh, of_images)
 
 
 def _other_groups(detector: nn.Module, model: Mapping[str, Any], name: str) -> bool:

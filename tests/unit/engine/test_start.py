@@ -97,6 +97,32 @@ def test_another_network_is_refused_and_left_alone(tmp_path, more, recipe):
     assert all(torch.equal(v, before[k]) for k, v in other.state_dict().items())
 
 
+VIDEO = [
+    "model.motion.width=4",
+    "model.detector.neck.channels=8",
+    "model.detector.roi.head.width=8",
+]
+SINGLE = ["model.neck.channels=8", "model.roi.head.width=8"]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_detector_of_videos_begins_with_one_of_images(tmp_path, classes):
+    recipe = load_recipe("quick/fgfa_single", SINGLE)
+    trained = build(recipe.model, 2)
+    names = ("a", "b")
+    file = tmp_path / "single.ckpt"
+    save_checkpoint(Checkpoint(trained.state_dict(), plain(recipe.model_dump()), names), file)
+    video = build(load_recipe("quick/fgfa", VIDEO).model, classes)
+    before = {name: value.clone() for name, value in video.state_dict().items()}
+    started = start_from(video, file)
+    assert bool(started.fresh) == (classes != 2)
+    for name, value in video.state_dict().items():
+        inner = name.removeprefix("detector.")
+        kept = inner == name or inner in started.fresh  # motion, aggregator, other classes
+        assert torch.equal(value, before[name] if kept else trained.state_dict()[inner]), name
+    assert str(started).endswith("motion and aggregator are fresh, as it is a detector of images")
+
+
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         start_from(detector(1), tmp_path / "absent.ckpt")
