@@ -95,13 +95,14 @@ class VideoDetector(nn.Module):
             sizes: Of the key frames and their references before padding; None: nothing is padded.
         """
         keys = len(images) if references is None else len(references)
-        counts = torch.tensor([1] * keys if references is None else references)
-        clips = torch.arange(keys).repeat_interleave(counts).to(images.device)  # (r,)
-        rows = clips if references is None else torch.arange(keys, len(images)).to(images.device)
-        assert len(rows) == len(clips), "references must say how many images follow the key frames"
+        counts = [1] * keys if references is None else references
+        clip_of = [clip for clip, count in enumerate(counts) for _ in range(count)]
         known = sizes or [(int(images.shape[-2]), int(images.shape[-1]))] * keys
-        padded = [known[clip] for clip in ([] if references is None else clips.tolist())]
-        prepared = self.motion.prepare(images.float(), [*known, *padded])
+        shown = [*known, *(known[clip] for clip in clip_of)][: len(images)]
+        assert len(shown) == len(images), "references must say how many images follow the keys"
+        clips = torch.tensor(clip_of).to(images.device, non_blocking=True)  # (r,)
+        rows = clips if references is None else slice(keys, None)
+        prepared = self.motion.prepare(images.float(), shown)
         of_keys = self.motion.as_key(prepared[:keys])
         flow = self._flow(of_keys[clips] + self.motion.as_other(prepared[rows]))
         pyramid = self.detector.pyramid(images)
@@ -110,9 +111,7 @@ class VideoDetector(nn.Module):
         for level, key in zip(pyramid.levels, own.levels, strict=True):
             embedded = self._embedded(level)
             embedded_key = self.aggregator.embed(key) if embedded is None else embedded[:keys]
-            sums = self._alone(key, embedded_key)
-            if not self.sum_key:
-                sums = _Sums(torch.zeros_like(sums.maps), torch.zeros_like(sums.weights))
+            sums = self._alone(key, embedded_key) if self.sum_key else _Sums.nothing(key)
             others = None if embedded is None else embedded[rows]
             moved, compared = self._moved(level[rows], others, flow)
             weights = self.aggregator.similarities(embedded_key[clips], compared[:, None]).exp()
@@ -177,7 +176,8 @@ class VideoDetector(nn.Module):
             maps.view(*shape, *maps.shape[1:]).transpose(0, 1)  # (b, f, c, h, w)
             for maps in self._moved(*joined([seen.compared[level] for seen, _ in others]), flow)
         )
-        times = torch.tensor([float(count) for _, count in others], device=flow.device)
+        times = torch.tensor([float(count) for _, count in others])
+        times = times.to(flow.device, non_blocking=True)
         weights = self.aggregator.similarities(embedded_key, embedded).exp()
         weights = (times.view(-1, 1, 1) * weights)[:, :, None]  # (b, f, 1, h, w)
         return _Sums((weights * moved).sum(dim=1), weights.sum(dim=1))
@@ -229,6 +229,12 @@ class _Sums(NamedTuple):
 
     maps: Tensor
     weights: Tensor
+
+    @classmethod
+    def nothing(cls, like: Tensor) -> "_Sums":
+        """Of maps of that shape, none so far."""
+        zeros = torch.zeros_like(like, dtype=torch.float32)
+        return cls(zeros, zeros[:, :1])
 
     @property
     def mean(self) -> Tensor:

@@ -59,6 +59,19 @@ def test_clips_of_a_batch_do_not_see_each_other(sum_key, warp_embedding):
 
 
 @torch.no_grad()
+def test_references_are_as_large_as_their_own_key_frame():
+    model = detector()
+    frames = film(4)
+    together = model(frames[[0, 2, 1, 3]], (1, 1), (SIZE, (40, 56)))
+    first = model(frames[[0, 1]], (1,), (SIZE,))
+    second = model(frames[[2, 3]], (1,), ((40, 56),))
+    for level, one, other in zip(levels(together), levels(first), levels(second), strict=True):
+        torch.testing.assert_close(level, torch.cat([one, other]), rtol=1e-4, atol=1e-5)
+    whole = model(frames[[2, 3]], (1,), (SIZE,))
+    assert not torch.allclose(levels(second)[0], levels(whole)[0])
+
+
+@torch.no_grad()
 def test_an_image_without_references_is_its_own():
     model = detector()
     frames = film(2)
