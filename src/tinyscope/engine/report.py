@@ -23,6 +23,7 @@ from tinyscope.formats.tables import Annotations
 from tinyscope.settings import trains_a_classifier
 
 SHOWN = ("AP", "AP50", "AP75")
+"""Numbers of the tables and curves, those of them that the protocol has."""
 
 
 def report(run: str | Path, data: str | Path | None = None) -> Path:
@@ -83,16 +84,27 @@ def _summary(result: Result, truth: Annotations) -> Iterator[str]:
         f"{len(truth)} images, {result.objects()} objects of {len(truth.names)} classes: "
         f"{', '.join(truth.names)}."
     )
-    yield f"AP50 {result['AP50']:.3f}, AP {result['AP']:.3f}; {result.outcome}."
+    numbers = ", ".join(f"{key} {result[key]:.3f}" for key in _shown(result))
+    yield f"{numbers}; {result.outcome}."
 
 
 def _scores(result: Result) -> Iterator[tuple[str, Table]]:
-    for name, groups in (("By size", result.per_size), ("By class", result.per_class)):
+    shown = _shown(result)
+    sizes = "motion" if "motions" in result.stamp["options"] else "size"
+    for kind, parts in (
+        (sizes, result.per_size),
+        ("group of classes", result.per_group),
+        ("class", result.per_class),
+    ):
         rows = [
-            [group, *(_number(numbers[key]) for key in SHOWN), f"{numbers['objects']:.0f}"]
-            for group, numbers in groups.items()
+            [part, *(_number(numbers[key]) for key in shown), f"{numbers['objects']:.0f}"]
+            for part, numbers in parts.items()
         ]
-        yield name, Table((name.removeprefix("By "), *SHOWN, "objects"), rows)
+        yield f"By {kind}", Table((kind, *shown, "objects"), rows)
+
+
+def _shown(result: Result) -> list[str]:
+    return [name for name in SHOWN if name in result]
 
 
 def _number(value: float) -> str:

@@ -13,7 +13,7 @@ from tinyscope.data.synthetic import write_synthetic
 from tinyscope.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tinyscope.engine.detector import Detector
 from tinyscope.errors import CheckpointError, DataError, SettingsError
-from tinyscope.settings import load_recipe
+from tinyscope.settings import load_recipe, recipe_from
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,26 @@ def test_images_are_predicted_and_scored_by_text(data, tmp_path, trained):
     done = tinyscope.predict("a.ckpt", [str(data / "images" / "val")], str(tmp_path), truth=truth)
     assert done.images == 1
     assert "AP" in tinyscope.evaluate_model("a.ckpt", str(data))
+
+
+@pytest.mark.parametrize(("protocol", "parts"), [("tiny", "size"), ("vid", "motion")])
+def test_a_report_shows_the_numbers_that_a_protocol_has(
+    data, tmp_path, monkeypatch, protocol, parts
+):
+    names = locate(data, "val").names
+    options = {"name": protocol, "thresholds": [0.5], "class_groups": {"wheels": [names[0]]}}
+    small = load_recipe("quick/small")
+    detector = finder(names)
+    detector.recipe = recipe_from(
+        plain(small.model_dump()) | {"evaluate": {"protocol": options}, "predict": {"tile": None}}
+    )
+    monkeypatch.setattr("tinyscope.engine.report.load_trained", lambda path: detector)
+    written = Checkpoint({"any": torch.zeros(1)}, plain(detector.recipe.model_dump()), names)
+    save_checkpoint(written, tmp_path / "best.ckpt")
+    page = tinyscope.report(tmp_path, data).read_text("utf-8")
+    for kind in (parts, "group of classes", "class"):
+        assert f"<th>{kind}</th><th>AP</th><th>AP50</th><th>objects</th>" in page
+    assert "<td>wheels</td>" in page
 
 
 def test_a_report_is_written_by_text(data, tmp_path, trained):
