@@ -71,18 +71,7 @@ class Predictor:
         self.looks_once = settings.zooms == (1.0,)
         self.video = model if isinstance(model, VideoDetector) else None
         self.decoder: Any = image_detector(model)
-        if self.video is not None:
-            _refuse_looks(settings)
-        if self.merge.undecided and not isinstance(self.decoder, LeavesDuplicates):
-            raise SettingsError(
-                f"predict.merge.undecided: a {type(self.decoder).__name__} decides about every "
-                "tile itself; leave it out"
-            )
-        if not self.looks_once and not isinstance(model, LooksAgain):
-            raise SettingsError(
-                f"predict.zooms: got {list(settings.zooms)}, but a {type(model).__name__} joins no "
-                "looks (it has no decode_looks); leave it out, or set predict.scale"
-            )
+        check_looks(model, settings)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
@@ -246,6 +235,28 @@ class Predictor:
             return self.model(images)
         window, seen = self.frames(0, 1), self.video.see(images, sizes)
         return self.video.judge(seen, [seen] * len(window.frames), window.slot)
+
+
+def check_looks(model: nn.Module, settings: PredictSettings) -> None:
+    """That a detector can look through images as the settings say.
+
+    Raises:
+        SettingsError: The rule of merging, `zooms` or `flip` want what the detector cannot give.
+    """
+    decoder = image_detector(model)
+    if isinstance(model, VideoDetector):
+        _refuse_looks(settings)
+    merge: MergeRule = MERGES.build(settings.merge, "predict.merge")
+    if merge.undecided and not isinstance(decoder, LeavesDuplicates):
+        raise SettingsError(
+            f"predict.merge.undecided: a {type(decoder).__name__} decides about every tile itself; "
+            "leave it out"
+        )
+    if settings.zooms != (1.0,) and not isinstance(model, LooksAgain):
+        raise SettingsError(
+            f"predict.zooms: got {list(settings.zooms)}, but a {type(model).__name__} joins no "
+            "looks (it has no decode_looks); leave it out, or set predict.scale"
+        )
 
 
 def _refuse_looks(settings: PredictSettings) -> None:

@@ -74,10 +74,10 @@ def carry_out(place: Place, model: nn.Module, plan: Plan, recipe: str, about: It
     folder, first = place.folder, place.fabric.is_global_zero
     if place.checkpoint:
         check_same_run(place.checkpoint, plan.identity)
-    if first:
-        write_text_atomically(folder / "recipe.yaml", recipe)
     with repeatable(place.fabric.device), stop_signals() as stop:
         loop = Loop(place.fabric, place.precision, model, plan, folder, place.checkpoint)
+        if first:  # not before: a plan that is refused leaves the folder free for the next try
+            write_text_atomically(folder / "recipe.yaml", recipe)
         for line in about if first else ():
             loop.display.say(line)
         loop.run(stop)

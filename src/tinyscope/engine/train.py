@@ -18,7 +18,7 @@ from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.evaluate_model import evaluate_detector
 from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
-from tinyscope.engine.predictor import side_divisor
+from tinyscope.engine.predictor import check_looks, side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_samples, open_splits
 from tinyscope.engine.start import start_from
@@ -64,6 +64,7 @@ def train(
     training_set = open_samples(chosen, annotations)
     torch.manual_seed(chosen.train.seed)
     detector = build(chosen.model, len(annotations.names))
+    check_looks(detector, chosen.predict)  # else the first evaluation would be the first to say it
     start: Iterable[str] = ()
     if chosen.train.start is not None and at.checkpoint is None:
         start = (str(start_from(detector, Path(chosen.train.start))),)

@@ -94,9 +94,10 @@ def test_a_run_changes_the_parts_that_learn_and_nothing_else(data, tmp_path, cap
     assert changed == {"head.classification.weight", "head.classification.bias"}
 
 
-def test_a_run_without_the_part_is_refused(data, tmp_path):
+def test_a_run_without_the_part_is_refused_and_leaves_its_folder_free(data, tmp_path):
     overrides = [*TINY, "train.only=[head.clasification]"]
     with pytest.raises(SettingsError, match=r"did you mean head\.classification"):
         tinyscope.train("quick/small", data, tmp_path / "c", overrides=overrides)
+    assert not list((tmp_path / "c").iterdir())
     with pytest.raises(SettingsError, match=r"^train\.only"):
         tinyscope.train("quick/small", data, tmp_path / "d", overrides=[*TINY, "train.only=[]"])

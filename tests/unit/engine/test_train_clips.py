@@ -13,7 +13,7 @@ from tinyscope.data.clips.clip_set import Clip, ClipSet
 from tinyscope.engine.checkpoint import load_checkpoint
 from tinyscope.engine.sources import open_clip_set, open_training_set
 from tinyscope.engine.train import _about, _of_videos, train
-from tinyscope.errors import DataError
+from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.assemble import assemble
 from tinyscope.formats.coco import read_annotations, write_annotations
 from tinyscope.formats.tables import VideoFrames
@@ -91,6 +91,15 @@ def test_a_run_on_clips_that_is_stopped_and_resumed_ends_as_one_that_is_not(
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize("looks", [{"flip": True}, {"zooms": [1.0, 2.0]}])
+def test_looks_that_a_model_of_videos_lacks_are_refused_before_the_first_step(
+    videos, tmp_path, looks
+):
+    with pytest.raises(SettingsError, match=r"predict\.(flip|zooms): got .* of videos"):
+        train(recipe(predict=looks), videos, tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_run_on_videos_says_which_frames_it_trains_on(videos):
