@@ -140,6 +140,13 @@ def check_part(options: Any, path: str, key: str) -> Part:
     name = part_name(options, path, kind)
     known, _ = arguments(kind.load(name, f"{path}.name"))
     parts = [k for k in IN_A_MODEL if k in known] if key in (*MODELS, *IN_A_MODEL) else []
+    if "detector" in parts and (
+        astray := [k for k in options if k in IN_A_MODEL and k not in known]
+    ):
+        raise SettingsError(
+            f"{path}.{astray[0]}: belongs to the detector inside {name}; set "
+            f"{path}.detector.{astray[0]}"
+        )
     checked = kind.check(options, path, SUPPLIED.get(key, ()), parts)
     for inner in parts:
         if options.get(inner) is not None:

@@ -14,6 +14,7 @@ from tinyscope.data.synthetic.videos import SPREAD, quotas
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import without_files
 from tinyscope.engine.loop import schedule_of
+from tinyscope.errors import SettingsError
 from tinyscope.evaluation import evaluate
 from tinyscope.formats.assemble import assemble
 from tinyscope.formats.imagenet_vid import CLASSES
@@ -159,6 +160,12 @@ def test_the_rate_falls_as_published():
     assert rates == pytest.approx([0.01 / 3, half, 0.01, 0.01, 0.001, 0.001, 0.0001], rel=1e-4)
     assert (settings.optimizer, settings.momentum, settings.weight_decay) == ("sgd", 0.9, 1e-4)
     assert (settings.clip_norm, load("fgfa/imagenet_vid_r50_dc5").data.batch) == (35, 8)
+
+
+def test_settings_of_the_inner_detector_are_told_their_place():
+    message = r"^model\.roi: belongs to the detector inside video; set model\.detector\.roi$"
+    with pytest.raises(SettingsError, match=message):
+        load("quick/fgfa", "model.roi.head.groups=[[0], [1]]")
 
 
 @pytest.mark.parametrize(
