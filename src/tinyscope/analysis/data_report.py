@@ -103,8 +103,9 @@ class DataReport:
         ]
         if (v := self.videos) is not None:
             tracks = "" if v.tracks is None else f", {v.tracks} tracks"
+            least = "" if v.shortest == v.longest else f"{v.shortest} to "
             lines.append(
-                f"videos: {v.videos}, of {v.shortest} to {v.longest} frames, {v.frames} in all; "
+                f"videos: {v.videos}, of {least}{v.longest} frames, {v.frames} in all; "
                 f"{v.counted}{tracks}"
             )
         if self.absent:

@@ -64,6 +64,7 @@ def test_of_a_video_the_frames_trained_on_are_counted(tmp_path):
     assert report.images == 11
     assert report.videos is not None
     assert (report.videos.videos, report.videos.frames, report.videos.tracks) == (1, 21, 2)
+    assert "videos: 1, of 21 frames, 21 in all; " in report.table
     assert [(c.objects, c.tracks) for c in report.classes] == [(1, 1), (10, 1), (0, 0)]
     assert "tracks" in report.table
     by_tracks = analyze_data(tmp_path / "video.json", by="tracks", edges=[1])
