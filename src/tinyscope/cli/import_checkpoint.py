@@ -26,7 +26,9 @@ class Part(StrEnum):
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="Checkpoint of mmdet, mmtracking, mmcv or torchvision.")],
+    file: Annotated[
+        Path, typer.Argument(help="Checkpoint of mmdet, mmtracking, mmcv or torchvision.")
+    ],
     recipe: Annotated[
         str, typer.Option("--as", help="Recipe of its network: a name or a YAML file.")
     ],
