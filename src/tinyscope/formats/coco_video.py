@@ -53,7 +53,7 @@ def read(
     if moves.any():
         if not len(ids):
             raise DataError(f"{path}: images name a video_id, but no videos are listed; list them")
-        moving = Rows([pictures.rows[i] for i in np.flatnonzero(moves)], pictures.name)
+        moving = Rows([pictures.rows[i] for i in np.flatnonzero(moves).tolist()], pictures.name)
         videos[moves] = positions(moving, "video_id", ids, "video")
         frames[moves] = _numbers(moving, videos[moves])
     return VideoFrames(
