@@ -116,9 +116,15 @@ class Detector:
             Detections of each frame, in order; as of `predict`.
 
         Raises:
-            DataError: A frame cannot be read, or is of another size than those before.
+            DataError: A frame cannot be read, or is of another size than those before; or a path is
+                given in place of frames.
             SettingsError: A setting is unknown or wrong.
         """
+        if isinstance(frames, str | Path):  # whose letters would be taken for files
+            raise DataError(
+                f"video {frames}: frames are asked for, one after the other, not a path; "
+                "tinyscope.predict reads video files"
+            )
         chosen = self.predictor(tile=tile, overlap=overlap, **settings).settings
         return VideoPredictor(self.model, self.names, chosen).run(map(pixels, frames))
 

@@ -1,6 +1,7 @@
 """What is found in all images of a data set: whole ones, tiles of larger ones, frames of videos."""
 
 from collections.abc import Iterator
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,11 @@ def find_all(predictor: Predictor, annotations: Annotations) -> DetectionTable:
     """What is found in each image. Tiles of larger images are looked at as images of their own.
 
     A detector of videos goes through them frame by frame; images of no video are videos of one
-    frame.
+    frame. No frame is looked at beside one of another size.
 
     Raises:
         DataError: An image cannot be read, or is not of the annotated size; or the frames of a
-            video are tiles, or of several sizes, where they are to be joined.
+            video are tiles, where they are to be joined.
     """
     if predictor.video is not None and annotations.video is not None:
         return _find_in_videos(predictor, annotations, annotations.video)
@@ -46,12 +47,8 @@ def _find_in_videos(
     tables: dict[int, DetectionTable] = {}
     for first, last in _runs(video.videos[order]):
         positions = order[first:last].tolist()
-        try:
-            for position, found in zip(positions, _of_one(in_time, frames, positions), strict=True):
-                tables[position] = as_table(found, position)
-        except DataError as error:
-            name = video.names[video.videos[positions[0]]]
-            raise DataError(f"{annotations.place}: video {name}: {error}") from error
+        for position, found in zip(positions, _of_one(in_time, frames, positions), strict=True):
+            tables[position] = as_table(found, position)
     return DetectionTable.concatenate([tables[position] for position in sorted(tables)])
 
 
@@ -65,8 +62,13 @@ def _tiles_of_frames(tiles: Annotations) -> DataError:
 def _of_one(
     predictor: VideoPredictor, frames: Iterator[Tensor], positions: list[int]
 ) -> Iterator[Detections]:
-    """What is found in the frames of one video, which come next."""
-    return predictor.run(next(frames) for _ in positions)
+    """What is found in the frames of one video, which come next.
+
+    Where their size changes, a new video begins, as where files are predicted.
+    """
+    coming = (next(frames) for _ in positions)
+    for _, of_one_size in groupby(coming, lambda frame: tuple(frame.shape)):
+        yield from predictor.run(of_one_size)
 
 
 def _runs(videos: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -210,6 +210,27 @@ def test_a_data_set_is_gone_through_video_by_video(model, tmp_path):
     assert table.images.tolist() == sorted(table.images.tolist())
 
 
+def test_in_a_data_set_a_change_of_size_begins_a_new_video(model, tmp_path):
+    annotations, frames = film_files(tmp_path, range(6))
+    wide = film(6, (32, 64))
+    for number in (2, 3):
+        Image.fromarray(wide[number].permute(1, 2, 0).numpy()).save(tmp_path / f"{number}.png")
+    sizes = annotations.sizes.copy()
+    sizes[2:4] = 32, 64
+    detector = detector_of(model, radius=1)
+    table = find_all(detector.predictor(), replace(annotations, sizes=sizes))
+    parts = (frames[:2], wide[2:4], frames[4:])
+    expected = [found for part in parts for found in detector.video(part)]
+    for position, found in enumerate(expected):
+        scores = table.scores[table.images == position]
+        np.testing.assert_allclose(scores, found.scores.numpy(), rtol=1e-4)
+
+
+def test_a_path_is_not_taken_for_frames(model):
+    with pytest.raises(DataError, match=r"^video clip\.mp4: frames are asked for"):
+        detector_of(model).video("clip.mp4")
+
+
 def test_tiles_of_frames_are_not_looked_at_one_by_one(model, tmp_path):
     annotations, _ = film_files(tmp_path, range(6))
     windows = np.tile(np.array([[0, 0, 48, 32]]), (6, 1))
