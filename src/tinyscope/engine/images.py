@@ -45,7 +45,7 @@ def _find(path: Path, suffixes: Collection[str]) -> list[Path]:
             raise DataError(f"folder {path}: holds no images ({shown}); check the path")
         return below
     if not glob.has_magic(str(path)):
-        raise DataError(f"image {path}: no such file or folder; check the path")
+        raise DataError(f"{path}: no such file or folder; check the path")
     matching = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
     if not matching:
         raise DataError(f"pattern {path}: matches no files; check it, and quote it in a shell")
