@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from tinyscope.errors import SettingsError
+from tinyscope.errors import CheckpointError, SettingsError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -108,18 +108,23 @@ class Table:
 
         Raises:
             SettingsError: As `check`, or the constructor refuses a value.
+            CheckpointError: A file of the part's weights cannot be used.
         """
         checked = self.check(options, path, supplied)
         constructor = self.load(checked.pop("name"))
         known, open_ended = arguments(constructor)
         taken = {k: v for k, v in supplied.items() if k in known or open_ended}
+        place = path or self.kind
         try:
             return constructor(**checked, **taken)
         except (ValueError, SettingsError) as error:
-            place = path or self.kind
             if str(error).startswith(place):
                 raise
             raise SettingsError(f"{place}: {error}") from error
+        except CheckpointError as error:  # of a model of videos two parts read weights
+            if not str(error).startswith("weights: "):
+                raise
+            raise CheckpointError(f"{place}.{error}") from error
 
     def schema(
         self, supplied: Collection[str] = (), parts: Mapping[str, Any] | None = None

@@ -14,7 +14,7 @@ from tinyscope.data.synthetic.videos import SPREAD, quotas
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import without_files
 from tinyscope.engine.loop import schedule_of
-from tinyscope.errors import SettingsError
+from tinyscope.errors import CheckpointError, SettingsError
 from tinyscope.evaluation import evaluate
 from tinyscope.formats.assemble import assemble
 from tinyscope.formats.imagenet_vid import CLASSES
@@ -166,6 +166,13 @@ def test_settings_of_the_inner_detector_are_told_their_place():
     message = r"^model\.roi: belongs to the detector inside video; set model\.detector\.roi$"
     with pytest.raises(SettingsError, match=message):
         load("quick/fgfa", "model.roi.head.groups=[[0], [1]]")
+
+
+@pytest.mark.parametrize("part", ["motion", "detector.backbone"])
+def test_of_two_files_of_weights_the_setting_of_the_missing_one_is_named(part):
+    model = load("quick/fgfa", f"model.{part}.weights=nowhere.pth").model
+    with pytest.raises(CheckpointError, match=rf"^model\.{part}\.weights: no file at nowhere\.pth"):
+        build(model, 2)
 
 
 @pytest.mark.parametrize(
