@@ -191,7 +191,9 @@ class Loop:
         """The batches of a step, all before the first is used: a step happens whole or not."""
         try:
             return [next(batches) for _ in range(self.plan.settings.accumulate)]
-        except RuntimeError:  # of a loader whose workers were ended by the signal that we got
+        except (RuntimeError, OSError, EOFError):
+            # Of a loader whose workers were ended by the signal that we got, perhaps while they
+            # handed a batch over.
             if not stop.requested:
                 raise
             if self.fabric.world_size == 1:  # several must agree on what they save

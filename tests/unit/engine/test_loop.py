@@ -1,8 +1,10 @@
 import json
 import math
+import signal
 from pathlib import Path
 
 import pytest
+import standin
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
@@ -73,6 +75,29 @@ def test_a_run_ended_between_checkpoints_repeats_what_it_did(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path / "parts", resume=True, stop=StopAt(3))
     (tmp_path / "parts" / "last.ckpt").write_bytes(early)  # as if killed before it was saved
+    start(tmp_path / "parts", resume=True)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionResetError, EOFError])
+def test_workers_that_the_signal_ended_too_do_not_cost_the_run(tmp_path, monkeypatch, error):
+    start(tmp_path / "whole")
+    stop, made = Stop(), standin.batches
+
+    def ended(batches):
+        yield from batches[:6]
+        stop.signal = signal.SIGTERM
+        raise error
+
+    def training_ended(first, *rest, **options):
+        batches = made(first, *rest, **options)
+        return ended(batches) if first == 0 else batches  # others are scored on
+
+    with monkeypatch.context() as patched:
+        patched.setattr(standin, "batches", training_ended)
+        with pytest.raises(SystemExit):
+            start(tmp_path / "parts", stop=stop)
+    assert load_checkpoint(tmp_path / "parts" / "last.ckpt").step == 6
     start(tmp_path / "parts", resume=True)
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
