@@ -217,6 +217,7 @@ def _word(value: Any) -> Any:
 Tile = PositiveInt | tuple[PositiveInt, PositiveInt]
 """Side of a square tile, or (height, width) of one, pixels."""
 
+Voting = Literal["best", "mean"]
 Precision = Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_word)]
 """Of the computation; `auto` takes bfloat16 where the processor computes in it."""
 
@@ -278,7 +279,9 @@ class PredictSettings(Settings):
     sampling: Sampling = "antialiased"  # how images are resized by these two
     zooms: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0,)  # every tile is
     # looked at enlarged by each of them; what these looks find is joined before suppression
-    flip: bool = False  # look at every tile mirrored as well
+    views: Literal[1, 2, 4, 8] = 1  # of every tile: 2 are itself and its mirror image, 4 both of
+    # these upside down as well, 8 all of them turned as well
+    voting: Voting = "best"  # what becomes of detections of views that agree
     merge: Annotated[Part, checked("merge", "predict.merge")] = {"name": "nms"}
     frames: Annotated[Part, checked("frames", "predict.frames")] = {"name": "sliding"}  # of a
     # video, by which each of them is judged; detectors of images look at one at a time

@@ -137,11 +137,11 @@ def test_evaluate_scores_files_without_a_model(engine, capsys, tmp_path):
 def test_predict_passes_on_only_what_was_given(engine, capsys):
     done = dataclasses.make_dataclass("Done", ["folder", "images"])(Path("found"), 2)
     calls = engine("tinyscope.engine.predict:predict", done)
-    assert call("predict", "a.ckpt", "x.png", "y", "--out", "found", "--tile", 0, "--flip") == 0
+    assert call("predict", "a.ckpt", "x.png", "y", "--out", "found", "--tile", 0, "--views", 4) == 0
     (arguments, options), *_ = calls
     assert arguments == (Path("a.ckpt"), ["x.png", "y"], Path("found"), 0, None, None)
-    assert options["flip"] is True
-    assert not {"scale", "score_threshold", "zooms", "frames"} & set(options)
+    assert options["views"] == 4
+    assert not {"voting", "scale", "score_threshold", "zooms", "frames"} & set(options)
     assert options["as_video"] is None
     assert call("predict", "a.ckpt", "x", "--out", "found", "--json", "-") == 0
     assert '"folder": "found"' in capsys.readouterr().out
@@ -162,7 +162,7 @@ LOOKED = {
     "tiling": "runtime",
     "scale": 1.0,
     "zooms": (2.0, 3.5),
-    "flip": False,
+    "views": 2,
     "merge": {"name": "pooled_nms", "iou_threshold": 0.6},
     "score_threshold": None,
     "limit": 1000,
@@ -189,13 +189,13 @@ def test_evaluate_passes_on_how_images_are_looked_through_and_prints_it(engine, 
     }
     assert capsys.readouterr().out == (
         "AP50 0.5\n\nwhole images: tile 640x512, overlap 100, tiling runtime, scale 1.0, "
-        "zooms 2+3.5, flip False, limit 1000; merged by pooled_nms (iou_threshold 0.6)\n"
+        "zooms 2+3.5, views 2, limit 1000; merged by pooled_nms (iou_threshold 0.6)\n"
     )
 
 
 def test_evaluate_passes_on_the_window_in_time_and_prints_it(engine, capsys):
     frames = {"name": "sliding", "radius": 5}
-    predict = {"flip": False, "frames": frames, "merge": {"name": "nms", "iou_threshold": 0.6}}
+    predict = {"views": 2, "frames": frames, "merge": {"name": "nms", "iou_threshold": 0.6}}
     stamp = {"scored": "images", "predict": predict}
     result = types.SimpleNamespace(table="AP50 0.5", stamp=stamp, to_json=lambda: "{}")
     calls = engine("tinyscope.engine.evaluate_model:evaluate_model", result)
@@ -203,7 +203,7 @@ def test_evaluate_passes_on_the_window_in_time_and_prints_it(engine, capsys):
     assert call("evaluate", "a.ckpt", "--data", "d", *window) == 0
     ((_, options),) = calls
     assert options == {"truth": None, "frames": frames}
-    assert "images: flip False, frames sliding (radius 5); merged" in capsys.readouterr().out
+    assert "images: views 2, frames sliding (radius 5); merged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -280,8 +280,8 @@ def test_evaluate_takes_a_checkpoint_or_files(arguments, capsys):
 
 def test_evaluate_refuses_what_files_have_no_use_for(capsys):
     files = ["--truth", "t.json", "--detections", "d.json"]
-    assert call("evaluate", *files, "--no-flip") == 2
-    assert "--flip is for a checkpoint" in capsys.readouterr().err
+    assert call("evaluate", *files, "--voting", "mean") == 2
+    assert "--voting is for a checkpoint" in capsys.readouterr().err
 
 
 def test_a_result_that_cannot_be_written_is_an_error(engine, capsys, tmp_path):

@@ -153,7 +153,7 @@ def test_images_are_seen_trained_and_scored_as_published(name):
     assert (windows["size"], windows["overlap"], windows["cut"]) == ([512, 640], 30, "flush")
     assert windows["keep_empty"] == 0
     assert (predict.tile_size, predict.overlap, predict.zooms) == ((512, 640), 30, (2.0, 3.0))
-    assert not predict.flip
+    assert predict.views == 1
     limits = [1000] if name in BOTTOM_HEAVY or name in UNSCORED else None  # its own: 200
     assert shown.evaluate.protocol["limits"] == limits
     assert shown.evaluate.protocol["published"] == "tinybenchmark"

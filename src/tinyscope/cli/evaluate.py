@@ -11,11 +11,12 @@ from tinyscope.cli.output import (
     JsonFile,
     Limit,
     Merge,
-    Mirror,
     Overlap,
     Scale,
     Tile,
     Tilings,
+    Views,
+    Voting,
     Zooms,
     given,
     part_of,
@@ -59,7 +60,8 @@ def evaluate(
     limit: Limit = None,
     scale: Scale = None,
     zoom: Zooms = None,
-    flip: Mirror = None,
+    views: Views = None,
+    voting: Voting = None,
     frame_window: FrameWindow = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -72,7 +74,8 @@ def evaluate(
         limit=limit,
         scale=scale,
         zooms=tuple(zoom) if zoom else None,
-        flip=flip,
+        views=views,
+        voting=voting and voting.value,
         frames=frame_window and part_of(frame_window, "--frame-window"),
     )
     rules = protocol and part_of(protocol, "--protocol")

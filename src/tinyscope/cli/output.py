@@ -21,6 +21,13 @@ class TilingName(StrEnum):
     trimmed = "trimmed"
 
 
+class VotingName(StrEnum):
+    """What becomes of detections of several views that agree."""
+
+    best = "best"
+    mean = "mean"
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,10 +83,19 @@ Zooms = Annotated[
         "is joined; else the recipe's.",
     ),
 ]
-Mirror = Annotated[
-    bool | None,
+Views = Annotated[
+    int | None,
     typer.Option(
-        "--flip/--no-flip", help="Look at every tile mirrored as well; else the recipe's."
+        metavar="1|2|4|8",
+        help="Look at every tile in so many ways: 2 mirrored as well, 4 upside down as well, 8 "
+        "turned as well; else the recipe's.",
+    ),
+]
+Voting = Annotated[
+    VotingName | None,
+    typer.Option(
+        help="What becomes of detections of several views that agree: the best remains, or their "
+        "mean; else the recipe's."
     ),
 ]
 FrameWindow = Annotated[

@@ -80,7 +80,7 @@ class Detector:
                 the whole at once, None does as the recipe says.
             overlap: Of neighboring tiles, pixels; the recipe's by default.
             settings: Of the recipe's `predict`, in place of them: `scale` enlarges images first,
-                `flip` looks at them mirrored as well, `score_threshold`, `limit`, ...
+                `views` looks at them mirrored as well, `score_threshold`, `limit`, ...
 
         Returns:
             Detections in pixels of the image, best first, on the CPU.

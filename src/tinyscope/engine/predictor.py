@@ -16,9 +16,9 @@ from tinyscope.detectors.looks import LeavesDuplicates, Look, LooksAgain
 from tinyscope.detectors.video import VideoDetector, image_detector
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
 from tinyscope.engine.tiles import TileBatches, enlarged
+from tinyscope.engine.views import JOINS, VIEWS, all_of_views
 from tinyscope.errors import SettingsError
 from tinyscope.ops.boxes import clip_boxes
-from tinyscope.ops.suppress import nms_per_class
 from tinyscope.settings import PredictSettings
 from tinyscope.tiling import FRAME_WINDOWS, MERGES
 from tinyscope.tiling.cut import grid_windows
@@ -61,7 +61,7 @@ class Predictor:
         settings: How an image is looked through.
 
     Raises:
-        SettingsError: The rule of merging, `zooms` or `flip` want what the detector cannot give.
+        SettingsError: The rule of merging, `zooms` or `views` want what the detector cannot give.
     """
 
     def __init__(self, model: nn.Module, names: tuple[str, ...], settings: PredictSettings) -> None:
@@ -72,6 +72,10 @@ class Predictor:
         self.video = model if isinstance(model, VideoDetector) else None
         self.decoder: Any = image_detector(model)
         check_looks(model, settings)
+        self._join = all_of_views if self.merge.undecided else JOINS[settings.voting]
+        self.floor = settings.score_threshold
+        if settings.voting == "mean" and self.floor is not None:
+            self.floor /= settings.views  # what one view alone sees may still be above it
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
@@ -140,6 +144,8 @@ class Predictor:
         values = self.settings.model_dump(exclude={"batch", "precision"})
         if self.looks_once:
             values["zooms"] = None
+        if self.settings.views == 1:
+            del values["views"], values["voting"]
         if self.video is None:
             del values["frames"]
         if self.settings.fit is None:
@@ -192,14 +198,11 @@ class Predictor:
 
     def _detect(self, tiles: Tensor, size: Size) -> list[Detections]:
         """Detections in tiles of `size` before padding, each in its own frame."""
-        found = self._run(tiles, size)
-        if not self.settings.flip:
-            return found
-        # The padding must stay at the right, or cells and pixels part.
-        turned = torch.cat([tiles[..., : size[1]].flip(-1), tiles[..., size[1] :]], dim=-1)
-        mirrored = [_mirror(f, size[1]) for f in self._run(turned, size)]
-        join = _both if self.merge.undecided else _better_of
-        return [join(*pair) for pair in zip(found, mirrored, strict=True)]
+        views = VIEWS[: self.settings.views]
+        if len(views) == 1:
+            return self._run(tiles, size)
+        found = [[view.back(f, size) for f in self._run(*view.show(tiles, size))] for view in views]
+        return [self._join(of_tile) for of_tile in zip(*found, strict=True)]
 
     def _run(self, tiles: Tensor, size: Size) -> list[Detections]:
         with autocast(self.precision, self.device):  # second stages compute in `decode`
@@ -207,13 +210,12 @@ class Predictor:
 
     def decoded(self, looks: Iterator[Look[Any]], sizes: Sequence[Size]) -> list[Detections]:
         """Detections in tiles of these sizes before padding, on the CPU, from looks at them."""
-        floor = self.settings.score_threshold
         if self.merge.undecided:
-            found = self.decoder.decode_undecided(looks, sizes, floor)
+            found = self.decoder.decode_undecided(looks, sizes, self.floor)
         elif self.looks_once:
-            found = self.decoder.decode(next(looks).outputs, sizes, floor)
+            found = self.decoder.decode(next(looks).outputs, sizes, self.floor)
         else:
-            found = self.decoder.decode_looks(looks, sizes, floor)
+            found = self.decoder.decode_looks(looks, sizes, self.floor)
         return [Detections(f.boxes.cpu(), f.scores.cpu(), f.labels.cpu()) for f in found]
 
     def looks(self, tiles: Tensor, size: Size) -> Iterator[Look[Any]]:
@@ -241,7 +243,7 @@ def check_looks(model: nn.Module, settings: PredictSettings) -> None:
     """That a detector can look through images as the settings say.
 
     Raises:
-        SettingsError: The rule of merging, `zooms` or `flip` want what the detector cannot give.
+        SettingsError: The rule of merging, `zooms` or `views` want what the detector cannot give.
     """
     decoder = image_detector(model)
     if isinstance(model, VideoDetector):
@@ -251,6 +253,11 @@ def check_looks(model: nn.Module, settings: PredictSettings) -> None:
         raise SettingsError(
             f"predict.merge.undecided: a {type(decoder).__name__} decides about every tile itself; "
             "leave it out"
+        )
+    if merge.undecided and settings.views > 1 and settings.voting == "mean":
+        raise SettingsError(
+            "predict.voting: got mean, but predict.merge.undecided leaves all decisions to the "
+            "rule of merging; leave one of the two out"
         )
     if settings.zooms != (1.0,) and not isinstance(model, LooksAgain):
         raise SettingsError(
@@ -266,10 +273,10 @@ def _refuse_looks(settings: PredictSettings) -> None:
             f"predict.zooms: got {list(settings.zooms)}, but a detector of videos looks at each "
             "frame once; leave it out, or set predict.scale"
         )
-    if settings.flip:
+    if settings.views != 1:
         raise SettingsError(
-            "predict.flip: got true, but a detector of videos looks at each frame once; leave it "
-            "out"
+            f"predict.views: got {settings.views}, but a detector of videos looks at each frame "
+            "once; leave it out"
         )
 
 
@@ -286,21 +293,3 @@ def side_divisor(model: nn.Module) -> int:
         if strides := getattr(part, "strides", None):
             return math.lcm(needed, int(max(strides)))
     return needed
-
-
-def _mirror(found: Detections, width: int) -> Detections:
-    x1, y1, x2, y2 = found.boxes.unbind(dim=1)
-    return replace(found, boxes=torch.stack([width - x2, y1, width - x1, y2], dim=1))
-
-
-def _both(one: Detections, other: Detections) -> Detections:
-    return Detections(
-        torch.cat([one.boxes, other.boxes]),
-        torch.cat([one.scores, other.scores]),
-        torch.cat([one.labels, other.labels]),
-    )
-
-
-def _better_of(one: Detections, other: Detections) -> Detections:
-    both = _both(one, other)
-    return both[nms_per_class(both.boxes, both.scores, both.labels, 0.5)]

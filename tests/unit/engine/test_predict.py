@@ -316,7 +316,6 @@ def test_tiles_are_looked_at_merged_and_scored_as_whole_images(tiled, monkeypatc
         "tiling": "flush",
         "scale": 1.0,
         "zooms": None,
-        "flip": False,
         "merge": {"name": "nms", "iou_threshold": 0.3, "covered": 0.6, "touch": 2.0},
         "score_threshold": None,
         "limit": 1500,

@@ -33,11 +33,11 @@ EXPECTED = sorted(([*map(float, o[:4]), o[4] % 2]) for o in OBJECTS)
 
 
 @pytest.mark.parametrize("merge", ["nms", "soft_nms", "ownership"])
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("tile", [0, 32, 48, 64, 500])
-def test_tiles_find_what_the_whole_image_holds(tile, flip, merge):
+@pytest.mark.parametrize("views", [1, 2, 4, 8])
+@pytest.mark.parametrize("tile", [0, 32, (40, 64), 500])
+def test_tiles_find_what_the_whole_image_holds(tile, views, merge):
     found = finder(merge={"name": merge}).predict(
-        picture(OBJECTS), tile=tile, overlap=12, flip=flip, batch=3
+        picture(OBJECTS), tile=tile, overlap=12, views=views, batch=3
     )
     assert rows(found) == [tuple(r) for r in EXPECTED]
     assert found.names == ("even", "odd")
@@ -237,11 +237,11 @@ class Undecided(torch.nn.Module):
         ]
 
 
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("views", [1, 4])
 @pytest.mark.parametrize("tile", [0, 48])
-def test_one_suppression_over_the_image_does_for_detectors_that_leave_it(tile, flip):
+def test_one_suppression_over_the_image_does_for_detectors_that_leave_it(tile, views):
     model = Undecided()
-    options = {"tile": tile, "overlap": 12, "flip": flip}
+    options = {"tile": tile, "overlap": 12, "views": views}
     detector = Detector(model, finder().recipe, ("even", "odd"))
     rule = {"name": "pooled_nms", "iou_threshold": 0.5}
     found = detector.predict(picture(OBJECTS), merge={**rule, "undecided": True}, **options)
@@ -275,6 +275,61 @@ def test_overlap_and_shape_of_tiles_are_checked():
         finder().predict(picture([]), tile=(64, 40), overlap=40)
     with pytest.raises(SettingsError, match=r"predict\.tiling: got 'flushed'.*did you mean flush"):
         finder().predict(picture([]), tiling="flushed")
+
+
+class SeesByView(torch.nn.Module):
+    """Finds the one object of a tile with another score and another width in each view."""
+
+    strides = (8,)
+
+    def __init__(self, scores, wider):
+        super().__init__()
+        self.scores, self.wider, self.asked = scores, wider, []
+
+    def forward(self, images):
+        return images
+
+    def decode(self, outputs, sizes, score_threshold=None):
+        self.asked.append(score_threshold)
+        view = len(self.asked) - 1
+        ((y1, x1), *_, (y2, x2)) = (outputs[0, 0] == 255).nonzero().tolist()
+        score = torch.tensor([self.scores[view]])
+        box = torch.tensor([[x1, y1, x2 + 1 + self.wider[view], y2 + 1]]).float()
+        seen = score > (score_threshold or 0.0)
+        return [Detections(box[seen], score[seen], torch.ones(1).long()[seen])]
+
+
+def test_what_views_agree_on_has_their_mean_box_and_the_mean_score_of_all_views():
+    image = picture([(40, 30, 50, 36, 255)])
+    # The second view is mirrored: what it finds too wide at its right is so at the left.
+    model = SeesByView((0.8, 0.4, 0.4, 0.001), (0, 2, 1, 0))
+    detector = Detector(model, finder().recipe, ("even", "odd"))
+    found = detector.predict(image, views=4, voting="mean", score_threshold=0.2)
+    left = (0.8 * 40 + 0.4 * 38 + 0.4 * 40) / 1.6
+    right = (0.8 * 50 + 0.4 * 50 + 0.4 * 51) / 1.6
+    torch.testing.assert_close(found.boxes, torch.tensor([[left, 30, right, 36]]))
+    torch.testing.assert_close(found.scores, torch.tensor([1.6 / 4]))
+    assert model.asked == [0.05] * 4  # of a lone view; 0.001 is below even that
+    model.asked.clear()
+    best = detector.predict(image, views=4)
+    assert (best.scores.tolist(), best.boxes.tolist()) == ([pytest.approx(0.8)], [[40, 30, 50, 36]])
+
+
+def test_views_and_votes_that_there_are_not_are_named():
+    with pytest.raises(SettingsError, match=r"predict\.views: got 3"):
+        finder().predict(picture([]), views=3)
+    with pytest.raises(SettingsError, match=r"predict\.voting: got 'median'"):
+        finder().predict(picture([]), voting="median")
+    undecided = {"name": "pooled_nms", "undecided": True}
+    detector = Detector(Undecided(), finder().recipe, ("even", "odd"))
+    with pytest.raises(SettingsError, match=r"predict\.voting: got mean, but predict\.merge"):
+        detector.predict(picture([]), views=2, voting="mean", merge=undecided)
+
+
+def test_a_stamp_names_views_where_there_are_several():
+    assert not {"views", "voting"} & finder().predictor(voting="mean").stamp.keys()
+    stamp = finder().predictor(views=4, voting="mean").stamp
+    assert (stamp["views"], stamp["voting"]) == (4, "mean")
 
 
 def test_a_detector_that_looks_once_is_named():
@@ -315,12 +370,12 @@ class LookingAgain(torch.nn.Module):
         return Detections(between_frames(box, seen, size), torch.ones(1), torch.ones(1).long())
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_an_object_has_its_place_though_tiles_are_shown_enlarged(flip):
+@pytest.mark.parametrize("views", [1, 4])
+def test_an_object_has_its_place_though_tiles_are_shown_enlarged(views):
     model = LookingAgain()
     detector = Detector(model, finder().recipe, ("even", "odd"))
     found = detector.predict(
-        picture([(57, 41, 67, 47, 255)]), tile=(40, 60), overlap=20, flip=flip, zooms=(1.5, 3)
+        picture([(57, 41, 67, 47, 255)]), tile=(40, 60), overlap=20, views=views, zooms=(1.5, 3)
     )
     best = found.boxes[(found.boxes[:, 2] - found.boxes[:, 0]).argmax()]
     # Bilinear enlargement dims a third of the outermost pixels.

@@ -93,11 +93,11 @@ def test_a_run_on_clips_that_is_stopped_and_resumed_ends_as_one_that_is_not(
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
-@pytest.mark.parametrize("looks", [{"flip": True}, {"zooms": [1.0, 2.0]}])
+@pytest.mark.parametrize("looks", [{"views": 2}, {"zooms": [1.0, 2.0]}])
 def test_looks_that_a_model_of_videos_lacks_are_refused_before_the_first_step(
     videos, tmp_path, looks
 ):
-    with pytest.raises(SettingsError, match=r"predict\.(flip|zooms): got .* of videos"):
+    with pytest.raises(SettingsError, match=r"predict\.(views|zooms): got .* of videos"):
         train(recipe(predict=looks), videos, tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
 
