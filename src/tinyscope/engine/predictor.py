@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tinyscope.data.sampling import resampled
-from tinyscope.detectors.looks import LeavesDuplicates, Look, LooksAgain
+from tinyscope.detectors.looks import LeavesDuplicates, Look, LooksAgain, joined_detections
 from tinyscope.detectors.video import VideoDetector, image_detector
 from tinyscope.engine.machine import autocast, choose_channels_last, choose_precision
 from tinyscope.engine.tiles import TileBatches, enlarged
-from tinyscope.engine.views import JOINS, VIEWS, all_of_views
+from tinyscope.engine.views import JOINS, VIEWS
 from tinyscope.errors import SettingsError
 from tinyscope.ops.boxes import clip_boxes
 from tinyscope.settings import PredictSettings
@@ -72,7 +72,7 @@ class Predictor:
         self.video = model if isinstance(model, VideoDetector) else None
         self.decoder: Any = image_detector(model)
         check_looks(model, settings)
-        self._join = all_of_views if self.merge.undecided else JOINS[settings.voting]
+        self._join = joined_detections if self.merge.undecided else JOINS[settings.voting]
         self.floor = settings.score_threshold
         if settings.voting == "mean" and self.floor is not None:
             self.floor /= settings.views  # what one view alone sees may still be above it

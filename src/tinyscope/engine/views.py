@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tinyscope.detectors.looks import joined_detections
 from tinyscope.ops.suppress import nms_per_class
 from tinyscope.ops.vote import mean_of_views
 from tinyscope.settings import Voting
@@ -65,28 +66,22 @@ JOINING_IOU = 0.5
 
 def better_of_views(found: Sequence[Detections]) -> Detections:
     """Of detections of different views that agree, the best."""
-    together = all_of_views(found)
+    together = joined_detections(found)
     kept = nms_per_class(together.boxes, together.scores, together.labels, JOINING_IOU)
     return together[kept]
 
 
 def mean_over_views(found: Sequence[Detections]) -> Detections:
     """Of detections of different views that agree, the mean; what a view lacks counts as 0."""
-    together = all_of_views(found)
-    view = torch.cat([torch.full_like(f.labels, number) for number, f in enumerate(found)])
     boxes, scores, labels = mean_of_views(
-        together.boxes, together.scores, together.labels, view, len(found), JOINING_IOU
-    )
-    return Detections(boxes, scores, labels)
-
-
-def all_of_views(found: Sequence[Detections]) -> Detections:
-    """Detections of all views side by side."""
-    return Detections(
         torch.cat([f.boxes for f in found]),
         torch.cat([f.scores for f in found]),
         torch.cat([f.labels for f in found]),
+        torch.cat([torch.full_like(f.labels, view) for view, f in enumerate(found)]),
+        len(found),
+        JOINING_IOU,
     )
+    return Detections(boxes, scores, labels)
 
 
 JOINS: Mapping[Voting, Callable[[Sequence[Detections]], Detections]] = {
