@@ -7,20 +7,21 @@ from hypothesis import strategies as st
 
 from tinyscope.ops.vote import mean_of_views
 
-WHOLE = st.integers(0, 12)
+ACROSS, DOWN, SIDE = st.integers(0, 12), st.integers(0, 1), st.integers(5, 8)  # crowded
 
 
 @st.composite
 def found_in_views(draw):
-    count = draw(st.integers(1, 4))
+    count, total = draw(st.integers(1, 4)), draw(st.integers(0, 15))
     rows = draw(
         st.lists(
-            st.tuples(WHOLE, WHOLE, st.integers(1, 8), st.integers(1, 8), st.integers(0, 1)),
-            max_size=25,
+            st.tuples(ACROSS, DOWN, SIDE, SIDE, st.integers(0, 1)),
+            min_size=total,
+            max_size=total,
         )
     )
     views = draw(st.lists(st.integers(0, count - 1), min_size=len(rows), max_size=len(rows)))
-    scores = draw(st.permutations(range(1, len(rows) + 1)))
+    scores = draw(st.lists(st.integers(1, 32), min_size=len(rows), max_size=len(rows)))
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], float).reshape(-1, 4)
     labels = np.array([row[4] for row in rows], int)
     return boxes, np.array(scores, float) / 32, labels, np.array(views, int), count
@@ -36,7 +37,7 @@ def iou(one, other):
 
 def by_loops(boxes, scores, labels, views, count, threshold):
     leaders, joined = [], {}
-    for row in np.argsort(-scores):
+    for row in np.argsort(-scores, kind="stable"):
         near = [m for m in leaders if labels[m] == labels[row]]
         near = [(iou(boxes[m], boxes[row]), -n, m) for n, m in enumerate(near)]
         overlap, _, leader = max(near, default=(0, 0, None))
@@ -66,3 +67,13 @@ def test_means_are_those_of_plain_loops(case):
         np.testing.assert_allclose(total[row], score)
         np.testing.assert_allclose(means[row], box)
         assert kept[row] == names[place]
+
+
+def test_a_box_joins_no_leader_that_is_worse():
+    # The second overlaps the third most, which the first leaves as a leader of its own.
+    boxes = torch.tensor([[0.0, 0, 10, 10], [3, 0, 13, 10], [5, 0, 15, 10]])
+    scores, labels = torch.tensor([0.9, 0.7, 0.5]), torch.zeros(3).long()
+    means, total, _ = mean_of_views(boxes, scores, labels, torch.tensor([0, 1, 1]), 2)
+    left = 0.7 * 3 / 1.6
+    torch.testing.assert_close(means, torch.tensor([[left, 0, 10 + left, 10], [5, 0, 15, 10]]))
+    torch.testing.assert_close(total, torch.tensor([0.8, 0.25]))

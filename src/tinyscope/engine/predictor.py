@@ -79,9 +79,9 @@ class Predictor:
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.precision = choose_precision(settings.precision, self.device)
         self.channels_last = choose_channels_last("auto", self.precision, self.device)
-        views = self.device.type == "cpu"  # elsewhere full batches are worth more
         self.divisor = side_divisor(model)
-        self.tiles = TileBatches(settings.batch, self.divisor, views=views)
+        uncopied = self.device.type == "cpu"  # elsewhere full batches are worth more
+        self.tiles = TileBatches(settings.batch, self.divisor, views=uncopied)
 
     @torch.no_grad()
     def __call__(

@@ -73,6 +73,7 @@ def better_of_views(found: Sequence[Detections]) -> Detections:
 
 def mean_over_views(found: Sequence[Detections]) -> Detections:
     """Of detections of different views that agree, the mean; what a view lacks counts as 0."""
+    found = [f[f.scores > 0] for f in found]  # zeros have no weight in a mean
     boxes, scores, labels = mean_of_views(
         torch.cat([f.boxes for f in found]),
         torch.cat([f.scores for f in found]),

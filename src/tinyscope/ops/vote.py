@@ -23,8 +23,8 @@ def mean_of_views(
 ) -> tuple[Float[Tensor, "m 4"], Float[Tensor, "m"], Int64[Tensor, "m"]]:
     """Mean boxes and scores of what overlaps between views, class by class.
 
-    The best box of a place leads. Every other one joins the leader that it overlaps most, and of
-    those of one view only the best speaks for it.
+    The best box of a place leads. Every other one joins the better leader that it overlaps most,
+    and of those of one view only the best speaks for it.
 
     Args:
         boxes: xyxy, pixels, all in one frame.
@@ -42,15 +42,16 @@ def mean_of_views(
     leads[leaders] = True
     near = Near.of(boxes, labels, min_ratio=iou_threshold)
     first, second, iou = overlapping(near, boxes, iou_threshold)
-    one = leads[first] != leads[second]
-    first, second, iou = first[one], second[one], iou[one]
-    swap = leads[second]
-    leader, member = torch.where(swap, second, first), torch.where(swap, first, second)
-    # Ties go to the better leader, and all is independent of the order of the pairs.
     rank = torch.empty_like(labels)
     rank[scores.argsort(descending=True, stable=True)] = torch.arange(
         len(boxes), device=boxes.device
     )
+    swap = rank[second] < rank[first]
+    leader, member = torch.where(swap, second, first), torch.where(swap, first, second)
+    # A lesser leader would be silent where its own view has the better member.
+    joins = leads[leader] & ~leads[member]
+    leader, member, iou = leader[joins], member[joins], iou[joins]
+    # Ties go to the better leader, and all is independent of the order of the pairs.
     order = rank[leader].argsort(stable=True)
     order = order[iou[order].argsort(descending=True, stable=True)]
     chosen = order[_first_of_each(member[order], len(boxes))]

@@ -122,7 +122,7 @@ def test_images_are_not_replaced_by_their_pictures(image, tmp_path):
         assert picture.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["flip", "merge", "limit", "score_threshold"])
+@pytest.mark.parametrize("name", ["views", "merge", "limit", "score_threshold"])
 def test_settings_of_what_is_found_are_unknown(image, tmp_path, name):
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
         analyze_attention(mirror(), [image], tmp_path, **{name: None})

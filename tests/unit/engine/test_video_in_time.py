@@ -164,7 +164,7 @@ def test_frames_of_another_size_are_refused(model):
     predictor.push(film(1, (64, 32))[0])
 
 
-@pytest.mark.parametrize("changes", [{"flip": "true"}, {"zooms": "[1, 2]"}])
+@pytest.mark.parametrize("changes", [{"views": "2"}, {"zooms": "[1, 2]"}])
 def test_several_looks_at_a_frame_are_refused(model, changes):
     (key,) = changes
     with pytest.raises(SettingsError, match=rf"predict\.{key}: .*detector of videos"):
