@@ -187,6 +187,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
+class OpeningSettings(Settings):
+    """What the first steps of a training look at, in place of `data.windows` and `data.batch`.
+
+    Small windows, of which many take the time of a large one, show more objects: boxes are learned
+    from them sooner. What surrounds an object is learned from the larger ones that follow.
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the steps
+    windows: Annotated[Part, checked("windows", "data.opening.windows")]
+    batch: PositiveInt
+
+
 class DataSettings(Settings):
     """Where samples come from and how they are made.
 
@@ -205,6 +217,7 @@ class DataSettings(Settings):
     references: Annotated[Part, checked("references", "data.references")] | None = None
     redraw: bool = False  # another window in place of one whose objects transforms lost
     batch: PositiveInt = 8  # samples of all processes together
+    opening: OpeningSettings | None = None  # other windows for the first steps
     workers: NonNegativeInt = 2  # of each process
     names: tuple[str, ...] | None = None  # classes and their order; else as the data set has them
 

@@ -20,6 +20,7 @@ _PARTS = {
     ("DataSettings", "val"): "val",
     ("DataSettings", "windows"): "windows",
     ("DataSettings", "transforms"): "transforms",
+    ("OpeningSettings", "windows"): "windows",
     ("PredictSettings", "merge"): "merge",
     ("PredictSettings", "frames"): "frames",
     ("EvaluateSettings", "protocol"): "protocol",

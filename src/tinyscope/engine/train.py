@@ -11,16 +11,16 @@ from torch import nn
 
 from tinyscope.analysis.data_report import class_counts
 from tinyscope.catalog import plain
-from tinyscope.data.batches import Loader, loader
 from tinyscope.data.clips.clip_set import ClipSet
 from tinyscope.data.names import shared_images
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.evaluate_model import evaluate_detector
-from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
+from tinyscope.engine.loop import Plan, Score, check_length, check_monitor
 from tinyscope.engine.predictor import check_looks, side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_samples, open_splits
+from tinyscope.engine.stages import Stage, batches_of, open_opening
 from tinyscope.engine.start import start_from
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
@@ -68,10 +68,14 @@ def train(
     start: Iterable[str] = ()
     if chosen.train.start is not None and at.checkpoint is None:
         start = (str(start_from(detector, Path(chosen.train.start))),)
-    plan = _plan(chosen, training_set, detector, _score(chosen, validation, folder))
+    steps = _steps(chosen, training_set)
+    opening = open_opening(chosen, annotations, steps)
+    stages = (*opening, Stage(training_set, chosen.data.batch, steps))
+    plan = _plan(chosen, stages, detector, _score(chosen, validation, folder))
     about = chain(
         _about(annotations, validation, training_set, detector),
         _of_videos(annotations, training_set),
+        _of_opening(opening, steps),
         start,
     )
     return carry_out(at, detector, plan, chosen.to_yaml(), about)
@@ -133,40 +137,42 @@ def _of_videos(train: Annotations, training_set: TrainingSet | ClipSet) -> Itera
         )
 
 
-def _plan(
-    recipe: Recipe, training_set: TrainingSet | ClipSet, detector: nn.Module, score: Score | None
-) -> Plan:
-    settings = recipe.train
-    epoch = len(training_set) / (recipe.data.batch * settings.accumulate)
-    return Plan(
-        settings,
-        steps=settings.steps or math.ceil((settings.epochs or 1) * epoch),
-        epoch=epoch,
-        identity=Identity(
-            plain(recipe.model_dump()),
-            training_set.annotations.names,
-            fingerprint(training_set.annotations),
-        ),
-        batches=_batches(recipe, training_set, side_divisor(detector)),
-        score=score,
-    )
-
-
-def _batches(recipe: Recipe, training_set: TrainingSet | ClipSet, divisor: int) -> BatchSource:
-    def batches(start: int, end: int, rank: int, world: int) -> Loader:
-        return loader(
-            training_set,
-            recipe.data.batch,
-            recipe.data.workers,
-            start,
-            end,
-            rank,
-            world,
-            divisor=divisor,
-            pin=torch.cuda.is_available(),
+def _of_opening(opening: Sequence[Stage], steps: int) -> Iterator[str]:
+    """How long the run looks at other windows first."""
+    for stage in opening:
+        yield (
+            f"steps 1 to {stage.end} of {steps} look at the windows of data.opening, "
+            f"{stage.batch} in a batch"
         )
 
-    return batches
+
+def _epoch(recipe: Recipe, training_set: TrainingSet | ClipSet) -> float:
+    return len(training_set) / (recipe.data.batch * recipe.train.accumulate)
+
+
+def _steps(recipe: Recipe, training_set: TrainingSet | ClipSet) -> int:
+    settings = recipe.train
+    return settings.steps or math.ceil((settings.epochs or 1) * _epoch(recipe, training_set))
+
+
+def _plan(
+    recipe: Recipe, stages: Sequence[Stage], detector: nn.Module, score: Score | None
+) -> Plan:
+    settings, last = recipe.train, stages[-1]
+    return Plan(
+        settings,
+        steps=last.end,
+        epoch=_epoch(recipe, last.samples),
+        identity=Identity(
+            plain(recipe.model_dump()),
+            last.samples.annotations.names,
+            fingerprint(last.samples.annotations),
+        ),
+        batches=batches_of(
+            stages, settings.accumulate, recipe.data.workers, side_divisor(detector)
+        ),
+        score=score,
+    )
 
 
 def _score(recipe: Recipe, validation: Annotations | None, folder: Path) -> Score | None:
