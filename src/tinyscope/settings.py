@@ -195,6 +195,7 @@ class OpeningSettings(Settings):
     """
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the steps
+    kept: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the later steps that look so too
     windows: Annotated[Part, checked("windows", "data.opening.windows")]
     batch: PositiveInt
 

@@ -137,7 +137,7 @@ def loader(
 
 def step_loader(
     shares: Dataset[Any],
-    sampler: Sampler[list[int]],
+    sampler: Sampler[Any],
     workers: int,
     *,
     prefetch: int = 4,
@@ -169,11 +169,12 @@ class Steps(Sampler[list[int]]):
     steps: int
     rank: int = 0
     world: int = 1
+    setting: str = "data.batch"  # where `batch` is set, for errors
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.batch % self.world:
             raise SettingsError(
-                f"data.batch: {self.batch} samples cannot be shared evenly among {self.world} "
+                f"{self.setting}: {self.batch} samples cannot be shared evenly among {self.world} "
                 f"processes; use a positive multiple of {self.world}"
             )
 
@@ -181,10 +182,13 @@ class Steps(Sampler[list[int]]):
         return max(0, self.steps - self.start_step)
 
     def __iter__(self) -> Iterator[list[int]]:
+        return map(self.positions, range(self.start_step, self.steps))
+
+    def positions(self, step: int) -> list[int]:
+        """Those of any one step."""
         share = self.batch // self.world
-        for step in range(self.start_step, self.steps):
-            first = step * self.batch + self.rank * share
-            yield list(range(first, first + share))
+        first = step * self.batch + self.rank * share
+        return list(range(first, first + share))
 
 
 @dataclass(frozen=True)

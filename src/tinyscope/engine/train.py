@@ -16,11 +16,11 @@ from tinyscope.data.names import shared_images
 from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.evaluate_model import evaluate_detector
-from tinyscope.engine.loop import Plan, Score, check_length, check_monitor
+from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
 from tinyscope.engine.predictor import check_looks, side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_samples, open_splits
-from tinyscope.engine.stages import Stage, batches_of, open_opening
+from tinyscope.engine.stages import Looks, Opening, batches_of, open_opening
 from tinyscope.engine.start import start_from
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
@@ -70,8 +70,9 @@ def train(
         start = (str(start_from(detector, Path(chosen.train.start))),)
     steps = _steps(chosen, training_set)
     opening = open_opening(chosen, annotations, steps)
-    stages = (*opening, Stage(training_set, chosen.data.batch, steps))
-    plan = _plan(chosen, stages, detector, _score(chosen, validation, folder))
+    looks, divisor = Looks(training_set, chosen.data.batch), side_divisor(detector)
+    batches = batches_of(looks, opening, chosen.train.accumulate, chosen.data.workers, divisor)
+    plan = _plan(chosen, training_set, steps, batches, _score(chosen, validation, folder))
     about = chain(
         _about(annotations, validation, training_set, detector),
         _of_videos(annotations, training_set),
@@ -137,12 +138,13 @@ def _of_videos(train: Annotations, training_set: TrainingSet | ClipSet) -> Itera
         )
 
 
-def _of_opening(opening: Sequence[Stage], steps: int) -> Iterator[str]:
-    """How long the run looks at other windows first."""
-    for stage in opening:
+def _of_opening(opening: Opening | None, steps: int) -> Iterator[str]:
+    """Which steps look at other windows."""
+    if opening is not None:
+        later = f", and {opening.kept:.0%} of those after" if opening.kept else ""
         yield (
-            f"steps 1 to {stage.end} of {steps} look at the windows of data.opening, "
-            f"{stage.batch} in a batch"
+            f"steps 1 to {opening.steps} of {steps}{later} look at the windows of data.opening, "
+            f"{opening.looks.batch} in a batch"
         )
 
 
@@ -156,21 +158,19 @@ def _steps(recipe: Recipe, training_set: TrainingSet | ClipSet) -> int:
 
 
 def _plan(
-    recipe: Recipe, stages: Sequence[Stage], detector: nn.Module, score: Score | None
+    recipe: Recipe,
+    training_set: TrainingSet | ClipSet,
+    steps: int,
+    batches: BatchSource,
+    score: Score | None,
 ) -> Plan:
-    settings, last = recipe.train, stages[-1]
+    annotations = training_set.annotations
     return Plan(
-        settings,
-        steps=last.end,
-        epoch=_epoch(recipe, last.samples),
-        identity=Identity(
-            plain(recipe.model_dump()),
-            last.samples.annotations.names,
-            fingerprint(last.samples.annotations),
-        ),
-        batches=batches_of(
-            stages, settings.accumulate, recipe.data.workers, side_divisor(detector)
-        ),
+        recipe.train,
+        steps=steps,
+        epoch=_epoch(recipe, training_set),
+        identity=Identity(plain(recipe.model_dump()), annotations.names, fingerprint(annotations)),
+        batches=batches,
         score=score,
     )
 
