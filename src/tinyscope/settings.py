@@ -188,14 +188,16 @@ class Settings(BaseModel):
 
 
 class OpeningSettings(Settings):
-    """What the first steps of a training look at, in place of `data.windows` and `data.batch`.
+    """What some steps of a training look at, in place of `data.windows` and `data.batch`.
+
+    They are the first ones, and with `kept` some of those after, spread evenly.
 
     Small windows, of which many take the time of a large one, show more objects: boxes are learned
     from them sooner. What surrounds an object is learned from the larger ones that follow.
     """
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the steps
-    kept: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the later steps that look so too
+    kept: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the steps after those
     windows: Annotated[Part, checked("windows", "data.opening.windows")]
     batch: PositiveInt
 
@@ -218,7 +220,7 @@ class DataSettings(Settings):
     references: Annotated[Part, checked("references", "data.references")] | None = None
     redraw: bool = False  # another window in place of one whose objects transforms lost
     batch: PositiveInt = 8  # samples of all processes together
-    opening: OpeningSettings | None = None  # other windows for the first steps
+    opening: OpeningSettings | None = None  # other windows for some of the steps
     workers: NonNegativeInt = 2  # of each process
     names: tuple[str, ...] | None = None  # classes and their order; else as the data set has them
 

@@ -6,6 +6,7 @@ the number of workers nor that of processes changes what is seen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +84,16 @@ class TrainingSet(Dataset[Sample]):
         self.seed = seed
         self.read = ImageCache() if read is None else read
         self.redraw = redraw
+
+    def through(self, windows: WindowSource) -> "TrainingSet":
+        """The same images, seen through other windows; the two share what they have decoded.
+
+        Raises:
+            DataError: No window would be shown.
+        """
+        other = copy(self)
+        other.rule, other.plan = windows.rule, windows(self.annotations, self.seed)
+        return other
 
     def __len__(self) -> int:
         return len(self.plan)

@@ -15,15 +15,11 @@ from tinyscope.analysis.assignment_report import AssignmentReport, Audit
 from tinyscope.analysis.assignment_stage import AssigningStage
 from tinyscope.analysis.assignment_views import PredictionViews, TrainingViews, View, Views
 from tinyscope.analysis.pictures import save_picture
+from tinyscope.data import WINDOWS
 from tinyscope.detectors.build import build
 from tinyscope.engine.detector import without_files
 from tinyscope.engine.predictor import side_divisor
-from tinyscope.engine.sources import (
-    Split,
-    open_annotations,
-    open_training_set,
-    open_windows,
-)
+from tinyscope.engine.sources import Split, open_annotations, open_training_set
 from tinyscope.errors import DataError, SettingsError
 from tinyscope.formats.atomic import atomic_text, write_text_atomically
 from tinyscope.settings import AnyRecipe, Recipe, image_model, load_recipe
@@ -186,7 +182,7 @@ def _views(
     if view == "train":
         samples = open_training_set(recipe.data, annotations, recipe.train.seed)
         return TrainingViews(samples, windows, recipe.data.batch, LIMIT), annotations.names
-    rule = open_windows(recipe.data.windows, "data.windows").rule
+    rule = WINDOWS.build(recipe.data.windows, "data.windows").rule
     seed = recipe.train.seed
     shown = PredictionViews(annotations, recipe.predict, rule, seed, windows, LIMIT)
     return shown, annotations.names

@@ -90,35 +90,26 @@ def _has_splits(data: Path, splits: str) -> bool:
     return data.is_dir() and all(has_split(data, split) for split in splits.split("+"))
 
 
-def open_samples(
-    recipe: Recipe, annotations: Annotations, windows: WindowSource | None = None
-) -> TrainingSet | ClipSet:
+def open_samples(recipe: Recipe, annotations: Annotations) -> TrainingSet | ClipSet:
     """What a recipe's model is trained on: single images, or clips where it is one of videos.
-
-    Seen through `windows`, or through those that the recipe names.
 
     Raises:
         SettingsError: References are set for a model that sees one image at a time, or as below.
         DataError: As below.
     """
     if recipe.model["name"] == VIDEO:
-        return open_clip_set(recipe.data, annotations, recipe.train.seed, windows)
+        return open_clip_set(recipe.data, annotations, recipe.train.seed)
     if recipe.data.references is not None:
         raise SettingsError(
             f"data.references: is {recipe.data.references['name']}, but model "
             f"{recipe.model['name']} sees one image at a time; set it to null, or put the model "
             f"inside one named {VIDEO}"
         )
-    return open_training_set(recipe.data, annotations, recipe.train.seed, windows)
+    return open_training_set(recipe.data, annotations, recipe.train.seed)
 
 
-def open_training_set(
-    settings: DataSettings,
-    annotations: Annotations,
-    seed: int,
-    windows: WindowSource | None = None,
-) -> TrainingSet:
-    """Samples of the windows and transforms that the recipe names, or of other windows.
+def open_training_set(settings: DataSettings, annotations: Annotations, seed: int) -> TrainingSet:
+    """Samples of the windows and transforms that the recipe names.
 
     Of videos, those of the key frames, one by one.
 
@@ -128,18 +119,12 @@ def open_training_set(
             of no use; names the option.
     """
     keys = annotations if annotations.video is None else annotations.take(key_frames(annotations))
-    windows = windows or open_windows(settings.windows, "data.windows")
-    transforms = _transforms(settings, keys)
+    windows, transforms = _ways_to_look(settings, keys)
     return TrainingSet(keys, windows, transforms, seed, redraw=settings.redraw)
 
 
-def open_clip_set(
-    settings: DataSettings,
-    annotations: Annotations,
-    seed: int,
-    windows: WindowSource | None = None,
-) -> ClipSet:
-    """Clips of the references, windows and transforms that the recipe names, or other windows.
+def open_clip_set(settings: DataSettings, annotations: Annotations, seed: int) -> ClipSet:
+    """Clips of the references, windows and transforms that the recipe names.
 
     Raises:
         SettingsError: A part refuses an option, or a transform moves objects one by one.
@@ -153,8 +138,7 @@ def open_clip_set(
             )
     references = REFERENCES.build(settings.references or {"name": "bilateral"}, "data.references")
     keys = annotations.take(key_frames(annotations))
-    windows = windows or open_windows(settings.windows, "data.windows")
-    transforms = _transforms(settings, keys)
+    windows, transforms = _ways_to_look(settings, keys)
     return ClipSet(annotations, references, windows, transforms, seed, redraw=settings.redraw)
 
 
@@ -165,21 +149,15 @@ def _named(parts: Sequence[Part], path: str) -> Iterator[tuple[str, Part]]:
         yield from _named(part.get("transforms") or (), f"{path}.{i}.transforms")
 
 
-def open_windows(part: Part, path: str) -> WindowSource:
-    """The windows that stand at `path`.
-
-    Raises:
-        SettingsError: They refuse an option.
-    """
-    windows: WindowSource = WINDOWS.build(part, path)
-    return windows
-
-
-def _transforms(settings: DataSettings, annotations: Annotations) -> list[Transform]:
-    return [
+def _ways_to_look(
+    settings: DataSettings, annotations: Annotations
+) -> tuple[WindowSource, list[Transform]]:
+    windows: WindowSource = WINDOWS.build(settings.windows, "data.windows")
+    transforms: list[Transform] = [
         _transform(part, f"data.transforms.{i}", annotations)
         for i, part in enumerate(settings.transforms)
     ]
+    return windows, transforms
 
 
 def _transform(part: Part, path: str, annotations: Annotations) -> Any:

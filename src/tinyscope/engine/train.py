@@ -17,10 +17,10 @@ from tinyscope.data.training_set import TrainingSet
 from tinyscope.detectors.build import build
 from tinyscope.engine.evaluate_model import evaluate_detector
 from tinyscope.engine.loop import BatchSource, Plan, Score, check_length, check_monitor
+from tinyscope.engine.opening import Opening, Shown, batches_of, open_opening
 from tinyscope.engine.predictor import check_looks, side_divisor
 from tinyscope.engine.run import Run, carry_out, open_place
 from tinyscope.engine.sources import fingerprint, open_samples, open_splits
-from tinyscope.engine.stages import Looks, Opening, batches_of, open_opening
 from tinyscope.engine.start import start_from
 from tinyscope.engine.state import Identity
 from tinyscope.evaluation import evaluate
@@ -69,9 +69,9 @@ def train(
     if chosen.train.start is not None and at.checkpoint is None:
         start = (str(start_from(detector, Path(chosen.train.start))),)
     steps = _steps(chosen, training_set)
-    opening = open_opening(chosen, annotations, steps)
-    looks, divisor = Looks(training_set, chosen.data.batch), side_divisor(detector)
-    batches = batches_of(looks, opening, chosen.train.accumulate, chosen.data.workers, divisor)
+    opening = open_opening(chosen.data.opening, training_set, steps)
+    shown, divisor = Shown(training_set, chosen.data.batch), side_divisor(detector)
+    batches = batches_of(shown, opening, chosen.train.accumulate, chosen.data.workers, divisor)
     plan = _plan(chosen, training_set, steps, batches, _score(chosen, validation, folder))
     about = chain(
         _about(annotations, validation, training_set, detector),
@@ -141,10 +141,11 @@ def _of_videos(train: Annotations, training_set: TrainingSet | ClipSet) -> Itera
 def _of_opening(opening: Opening | None, steps: int) -> Iterator[str]:
     """Which steps look at other windows."""
     if opening is not None:
-        later = f", and {opening.kept:.0%} of those after" if opening.kept else ""
+        later = steps - opening.steps
+        kept = f" and {opening.after(later)} of the {later} after them" if opening.kept else ""
         yield (
-            f"steps 1 to {opening.steps} of {steps}{later} look at the windows of data.opening, "
-            f"{opening.looks.batch} in a batch"
+            f"steps 1 to {opening.steps} of {steps}{kept} look at the windows of data.opening, "
+            f"{opening.shown.batch} in a batch"
         )
 
 

@@ -73,7 +73,7 @@ def test_empty_windows_of_a_grid_take_turns():
 def test_a_grid_without_objects_needs_empty_windows():
     bare = scene([(100, 100)], [[]])
     assert len(GridWindows(size=64, overlap=16, keep_empty=1.0)(bare, seed=0)) == 4
-    with pytest.raises(DataError, match=r"keep_empty is 0\.0; raise keep_empty"):
+    with pytest.raises(DataError, match=r"keep_empty of the windows is 0\.0; raise it"):
         GridWindows(size=64, overlap=16, keep_empty=0.0)(bare, seed=0)
 
 

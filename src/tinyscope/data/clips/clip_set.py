@@ -6,6 +6,7 @@ clip's contents follow from the seed and its position alone.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from jaxtyping import UInt8
@@ -65,6 +66,12 @@ class ClipSet(Dataset[Clip]):
         self.references = references
         self.runs = Runs.of(self.annotations)
         self.seed = seed
+
+    def through(self, windows: WindowSource) -> "ClipSet":
+        """The same videos, seen through other windows, as `TrainingSet.through`."""
+        other = copy(self)
+        other.keys = self.keys.through(windows)
+        return other
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -31,7 +31,7 @@ class EpochOrder:
         if not len(self):
             raise DataError(
                 "an epoch would hold no window: the data set has no objects and "
-                f"data.windows.keep_empty is {self.keep_empty}; raise keep_empty"
+                f"keep_empty of the windows is {self.keep_empty}; raise it"
             )
 
     def __len__(self) -> int:

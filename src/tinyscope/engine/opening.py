@@ -1,4 +1,4 @@
-"""Which windows each step of a training looks at, where the first steps look at others."""
+"""Other windows for the first steps of a training, and in between for some of those after."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,22 +8,25 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from tinyscope.data import WINDOWS
 from tinyscope.data.batches import Shares, Steps, step_loader
 from tinyscope.data.clips.clip_set import ClipSet
 from tinyscope.data.training_set import TrainingSet
+from tinyscope.data.windows.window import WindowSource
 from tinyscope.engine.loop import BatchSource
-from tinyscope.engine.sources import open_samples, open_windows
 from tinyscope.engine.step import StepBatch
 from tinyscope.errors import SettingsError
-from tinyscope.formats.tables import Annotations
-from tinyscope.settings import Recipe
+from tinyscope.settings import OpeningSettings
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Samples and how many of them make a batch, over all processes.
+class Shown:
+    """What steps look at.
 
-    `setting` is where the number is set, for errors.
+    Args:
+        samples: What batches are made of.
+        batch: Samples of a batch, over all processes.
+        setting: Where `batch` is set, for errors.
     """
 
     samples: TrainingSet | ClipSet
@@ -33,42 +36,47 @@ class Looks:
 
 @dataclass(frozen=True)
 class Opening:
-    """What the first steps look at in place of the others, and some of the later ones too.
+    """Steps that look at other windows.
 
     Args:
-        looks: Of these steps.
+        shown: What they look at.
         steps: That they are at the beginning.
         kept: Share of the later steps that look at them as well, spread evenly.
     """
 
-    looks: Looks
+    shown: Shown
     steps: int
     kept: float
+
+    def after(self, steps: int) -> int:
+        """Of the `steps` after those at the beginning, how many look at the opening too."""
+        return math.floor(steps * self.kept)
 
     def turn(self, step: int) -> tuple[bool, int]:
         """Whether a step looks at the opening, and how many before it look at the same."""
         later = step - self.steps
         if later < 0:
             return True, step
-        kept = math.floor(later * self.kept)
-        if math.floor((later + 1) * self.kept) > kept:
+        kept = self.after(later)
+        if self.after(later + 1) > kept:
             return True, self.steps + kept
         return False, later - kept
 
 
-def open_opening(recipe: Recipe, annotations: Annotations, steps: int) -> Opening | None:
-    """The opening of a training, where the recipe sets one.
+def open_opening(
+    settings: OpeningSettings | None, samples: TrainingSet | ClipSet, steps: int
+) -> Opening | None:
+    """The opening of a training, where one is set.
 
     Args:
-        recipe: Of the training.
-        annotations: The data set.
+        settings: Of the opening.
+        samples: What the other steps look at.
         steps: Of the whole run.
 
     Raises:
-        SettingsError: It has no step or all of them, or as `open_samples`.
-        DataError: As `open_samples`.
+        SettingsError: It has no step or all of them, or its windows refuse an option.
+        DataError: No window would be shown.
     """
-    settings = recipe.data.opening
     if settings is None:
         return None
     first = round(settings.share * steps)
@@ -77,29 +85,29 @@ def open_opening(recipe: Recipe, annotations: Annotations, steps: int) -> Openin
             f"data.opening.share: {settings.share} of {steps} steps are {first}, but there must "
             "be at least one step on data.opening and one on data.windows; set null for no opening"
         )
-    windows = open_windows(settings.windows, "data.opening.windows")
-    samples = open_samples(recipe, annotations, windows)
-    return Opening(Looks(samples, settings.batch, "data.opening.batch"), first, settings.kept)
+    windows: WindowSource = WINDOWS.build(settings.windows, "data.opening.windows")
+    shown = Shown(samples.through(windows), settings.batch, "data.opening.batch")
+    return Opening(shown, first, settings.kept)
 
 
 def batches_of(
-    looks: Looks, opening: Opening | None, accumulate: int, workers: int, divisor: int
+    shown: Shown, opening: Opening | None, accumulate: int, workers: int, divisor: int
 ) -> BatchSource:
     """Where the batches of a run come from.
 
     Args:
-        looks: Of the steps that do not look at the opening.
-        opening: Of those that do.
+        shown: In the steps that do not look at the opening.
+        opening: In those that do.
         accumulate: Batches of a step.
         workers, divisor: As of `loader`.
     """
 
     def batches(start: int, end: int, rank: int, world: int) -> Iterable[StepBatch]:
-        both = (looks,) if opening is None else (looks, opening.looks)
-        steps = [Steps(own.batch, start, end, rank, world, own.setting) for own in both]
-        shares = Turns(tuple(Shares(own.samples, divisor) for own in both))
+        both = (shown,) if opening is None else (shown, opening.shown)  # as `Order` numbers them
+        steps = tuple(Steps(own.batch, start, end, rank, world, own.setting) for own in both)
+        turns = Turns(tuple(Shares(own.samples, divisor) for own in both))
         order = Order(steps, opening, accumulate)
-        return step_loader(shares, order, workers, pin=torch.cuda.is_available())
+        return step_loader(turns, order, workers, pin=torch.cuda.is_available())
 
     return batches
 
@@ -109,9 +117,14 @@ class Order(Sampler[tuple[int, list[int]]]):
     """Of each batch, whether it is of the opening (1) or not (0), and its positions there.
 
     The positions of either go on from one of its own batches to its next.
+
+    Args:
+        steps: Of the one and, where there is an opening, of the other.
+        opening: Whose turn it is.
+        accumulate: Batches of a step.
     """
 
-    steps: list[Steps]
+    steps: tuple[Steps, ...]
     opening: Opening | None
     accumulate: int
 
