@@ -256,7 +256,7 @@ class TrainSettings(Settings):
     weight_decay: NonNegativeFloat = 1e-4
     decay_norm_and_bias: bool = True
     bias_rate_factor: PositiveFloat = 1.0  # of biases that are no norm's; Caffe's recipes take 2
-    schedule: Literal["constant", "multistep", "cosine", "restart"] = "multistep"
+    schedule: Literal["constant", "multistep", "cosine", "restart", "flat_cosine"] = "multistep"
     milestones: tuple[PositiveFloat, ...] = (0.67, 0.92)
     gamma: PositiveFloat = 0.1  # factor at each milestone
     warmup: Literal["linear", "constant"] = "linear"  # how the rate behaves over warmup_steps

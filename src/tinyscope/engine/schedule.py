@@ -7,7 +7,7 @@ from typing import Literal
 
 from tinyscope.errors import SettingsError
 
-Shape = Literal["constant", "multistep", "cosine", "restart"]
+Shape = Literal["constant", "multistep", "cosine", "restart", "flat_cosine"]
 Warmup = Literal["linear", "constant"]
 
 
@@ -18,12 +18,13 @@ class Schedule:
     Args:
         shape: `constant`; `multistep` multiplies by `gamma` at each milestone; `cosine` falls
             along half a cosine to `floor`; `restart` does so between milestones and starts each
-            time again at `gamma` times the start before (SGDR, arXiv:1608.03983).
+            time again at `gamma` times the start before (SGDR, arXiv:1608.03983); `flat_cosine`
+            stays at 1 until its one milestone and falls from there on.
         steps: Length of the run.
         milestones: Below 1, fractions of the run; from 1 on, steps. Increasing.
         gamma: Factor per milestone.
         warmup_steps: Over so many steps the factor grows from `warmup_ratio` times its value.
-        floor: Factor that `cosine` and `restart` end at.
+        floor: Factor that a cosine ends at.
         warmup: `linear` grows step by step; `constant` stays at `warmup_ratio` times its value for
             all of `warmup_steps`, as mmdetection's FCOS.
 
@@ -49,11 +50,17 @@ class Schedule:
                 f"{self.steps // 10} or so"
             )
         edges = [m * self.steps if m < 1 else m for m in self.milestones]
-        used = self.shape in ("multistep", "restart")
+        used = self.shape in ("multistep", "restart", "flat_cosine")
         if used and (edges != sorted(set(edges)) or any(not 0 < e < self.steps for e in edges)):
             raise SettingsError(
                 f"train.milestones: {list(self.milestones)} must increase and lie inside the "
                 f"{self.steps} steps of the run; give fractions below 1, or steps"
+            )
+
+        if self.shape == "flat_cosine" and len(edges) != 1:
+            raise SettingsError(
+                f"train.milestones: {list(self.milestones)} must be one number for "
+                "train.schedule=flat_cosine: where the rate begins to fall"
             )
 
     def __call__(self, step: int) -> float:
@@ -74,6 +81,9 @@ class Schedule:
                 return cosine(step, self.steps, self.floor)
             case "restart":
                 return restart(step, self.steps, edges, self.gamma, self.floor)
+            case "flat_cosine":
+                fall = max(1, self.steps - edges[0])
+                return cosine(max(0, step - edges[0]), fall, self.floor)
 
 
 def milestone_steps(milestones: Sequence[float], steps: int) -> tuple[int, ...]:

@@ -47,6 +47,21 @@ def test_restart_begins_each_stretch_lower_than_the_last():
     assert max(schedule(19), schedule(59), schedule(99)) < 0.01
 
 
+@given(st.integers(1, 500), st.floats(0.01, 0.99), st.floats(0, 1))
+def test_flat_cosine_is_one_and_then_a_cosine(steps, milestone, floor):
+    schedule = Schedule("flat_cosine", steps, (milestone,), floor=floor)
+    edge = round(milestone * steps)
+    assert all(schedule(step) == 1 for step in range(min(edge + 1, steps)))
+    fall = Schedule("cosine", max(1, steps - edge), floor=floor)
+    assert all(schedule(step) == fall(step - edge) for step in range(edge, steps))
+
+
+@pytest.mark.parametrize("milestones", [(), (0.2, 0.6)])
+def test_flat_cosine_needs_one_milestone(milestones):
+    with pytest.raises(SettingsError, match=r"train\.milestones: .* must be one number"):
+        Schedule("flat_cosine", 100, milestones)
+
+
 def test_a_run_of_one_step_has_a_schedule():
     assert [Schedule(shape, 1, (0.67, 0.92))(0) for shape in SHAPES] == [1, 1, 1, 1]
 
