@@ -323,13 +323,14 @@ def _allowed(message: str) -> str:
 
 
 def _owner(model: type[BaseModel], keys: Sequence[int | str]) -> type[BaseModel]:
-    """The model that stands at the keys, as far as models stand on the way."""
+    """The model that stands at the keys, as far as models stand on the way; None may for it."""
     for key in keys:
         field = model.model_fields.get(str(key))
-        if field is None or not inspect.isclass(field.annotation):
+        kinds = (typing.get_args(field.annotation) or (field.annotation,)) if field else ()
+        inner = [k for k in kinds if inspect.isclass(k) and issubclass(k, BaseModel)]
+        if len(inner) != 1:
             break
-        if issubclass(field.annotation, BaseModel):
-            model = field.annotation
+        model = inner[0]
     return model
 
 

@@ -212,7 +212,10 @@ def test_an_opening_without_a_step_or_with_all_is_refused(data, share, steps, th
             {**OPENING, "windows": {"name": "random", "siz": 3}},
             r"data\.opening\.windows\.siz.*size",
         ),
-        ({**OPENING, "bach": 3}, r"data\.opening\.bach"),
+        (
+            {**OPENING, "bach": 3},
+            r"data\.opening\.bach: .* mean batch\? \(options: share, kept, windows, batch\)",
+        ),
     ],
 )
 def test_wrong_settings_name_their_key(opening, words):
