@@ -250,9 +250,9 @@ class TrainSettings(Settings):
     start: str | None = None  # a checkpoint of such a detector, whose weights it begins with
     only: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # parts that learn, such as
     # roi.head.classification; all others are frozen, their norms too
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     learning_rate: PositiveFloat = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd; first beta of adamw
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd and muon; first beta of adamw
     weight_decay: NonNegativeFloat = 1e-4
     decay_norm_and_bias: bool = True
     bias_rate_factor: PositiveFloat = 1.0  # of biases that are no norm's; Caffe's recipes take 2

@@ -113,6 +113,7 @@ class Loop:
             decay_norm_and_bias=settings.decay_norm_and_bias,
             bias_learning_rate_factor=settings.bias_rate_factor,
             fused=precision != "16",  # fused kernels unscale gradients themselves: no clipping
+            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
         average = WeightAverage(model, settings.ema) if settings.ema else None
         self.state = RunState(model, average, optimizer, fabric.strategy.precision)

@@ -8,14 +8,19 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer
 
+from tinyscope.engine.muon import Muon
 from tinyscope.errors import CheckpointError, TrainingError
+
+MATRIX = 16
+"""Outputs from which on Muon takes a weight for a matrix. Layers that predict have fewer, or are
+as well served; steps of the same length in all directions say nothing of few of them."""
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def build_optimizer(
     model: nn.Module,
-    name: Literal["sgd", "adamw"],
+    name: Literal["sgd", "adamw", "muon"],
     *,
     learning_rate: float,
     momentum: float = 0.9,
@@ -23,8 +28,9 @@ def build_optimizer(
     decay_norm_and_bias: bool = True,
     bias_learning_rate_factor: float = 1.0,
     fused: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Optimizer:
-    """SGD or AdamW over the parameters of `model` that learn.
+    """SGD, AdamW or Muon over the parameters of `model` that learn.
 
     Each group carries `base`, its learning rate before any schedule.
 
@@ -32,29 +38,33 @@ def build_optimizer(
         model: Parameters that need no gradient are left out.
         name: Which.
         learning_rate: Of a full step.
-        momentum: Of SGD; the first beta of AdamW.
+        momentum: Of SGD and Muon; the first beta of AdamW.
         weight_decay: Of all, or of weights alone.
         decay_norm_and_bias: False spares biases and the parameters of norms from weight decay.
         bias_learning_rate_factor: Factor of the learning rate for biases (Caffe's recipes use 2).
         fused: Update all parameters in one pass, where the device has a kernel for it.
+        dtype: In which Muon multiplies matrices.
 
     Raises:
         TrainingError: No parameter learns.
     """
-    groups: dict[tuple[float, float], list[Tensor]] = {}
+    groups: dict[tuple[float, float, bool], list[Tensor]] = {}
     for parameter, bias, norm in _parameters(model):
         decay = weight_decay if decay_norm_and_bias or not (bias or norm) else 0.0
         factor = bias_learning_rate_factor if bias and not norm else 1.0
-        groups.setdefault((learning_rate * factor, decay), []).append(parameter)
+        matrix = parameter.ndim > 1 and len(parameter) >= MATRIX
+        groups.setdefault((learning_rate * factor, decay, matrix), []).append(parameter)
     if not groups:
         raise TrainingError("the model has no parameter that learns; unfreeze a part of it")
     settings = [
-        {"params": parameters, "lr": rate, "base": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
+        {"params": parameters, "lr": rate, "base": rate, "weight_decay": decay, "matrices": matrix}
+        for (rate, decay, matrix), parameters in groups.items()
     ]
     fused = fused and all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     if name == "sgd":
         return SGD(settings, lr=learning_rate, momentum=momentum, fused=fused)
+    if name == "muon":
+        return Muon(settings, learning_rate, momentum, fused=fused, dtype=dtype)
     return AdamW(settings, lr=learning_rate, betas=(momentum, 0.999), fused=fused)
 
 

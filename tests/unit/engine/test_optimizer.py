@@ -15,7 +15,7 @@ from tinyscope.errors import CheckpointError, TrainingError
 
 def model() -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.GroupNorm(2, 16), nn.Conv2d(16, 2, 1)
     )
 
 
@@ -28,7 +28,7 @@ def decays(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, float]
     }
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_norms_and_biases_are_spared_from_decay_on_request(name):
     net = model()
     spared = build_optimizer(
@@ -71,7 +71,7 @@ def take_steps(net: nn.Module, optimizer: torch.optim.Optimizer, seeds: range) -
         optimizer.zero_grad()
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_a_restored_state_goes_on_exactly(name, memory_format):
     net = model().to(memory_format=memory_format)
