@@ -11,8 +11,10 @@ from tinyscope.data.cut import Cut, CutRule, Frame
 from tinyscope.data.randomness import Purpose, stream
 from tinyscope.data.resize import scaled_size
 from tinyscope.data.windows.aim import aimed_frame, free_frame
+from tinyscope.data.windows.lures import Lures, find_lures
 from tinyscope.data.windows.objects import centers, image_of_rows
 from tinyscope.data.windows.window import Window
+from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations
 from tinyscope.types import Size
 
@@ -32,6 +34,8 @@ class RandomWindows:
         aimed: Share of the windows that are aimed at an object.
         keep_empty: Share of the free windows without the center of an object that stay;
             the others are replaced by aimed ones.
+        lures: Share of the windows which are not aimed at an object that are aimed at what looks
+            like one instead (`find_lures`); images are read once for it before training.
         spread: 1 aims at every place that holds objects alike, however many they are there,
             so that each object is shown about equally often; 0 aims at every object alike,
             so that crowds fill most windows.
@@ -44,6 +48,7 @@ class RandomWindows:
     per_image: float = 4.0
     aimed: float = 0.75
     keep_empty: float = 1.0
+    lures: float = 0.0
     spread: float = 1.0
     balance: float = 0.0
     cut: Cut = "clip"
@@ -56,7 +61,7 @@ class RandomWindows:
             raise ValueError(f"scale must be (smallest, largest), both positive, got {self.scale}")
         if self.per_image <= 0:
             raise ValueError(f"per_image must be positive, got {self.per_image}")
-        for name in ("aimed", "keep_empty", "spread", "balance"):
+        for name in ("aimed", "keep_empty", "lures", "spread", "balance"):
             check_share(name, getattr(self, name))
         _ = self.rule
 
@@ -79,7 +84,19 @@ class RandomWindows:
             np.cumsum(weights),
             image_of_rows(annotations)[rows],
             np.cumsum(cover),
+            self._lures(annotations),
         )
+
+    def _lures(self, annotations: Annotations) -> Lures | None:
+        if not self.lures:
+            return None
+        found = find_lures(annotations)
+        if not len(found):
+            raise DataError(
+                f"lures: {self.lures}, but in the images at {annotations.root} nothing stands out "
+                "as objects do without being one; set it to 0"
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,7 @@ class RandomPlan:
     row_weights: NDArray[np.float64]  # summed up to each of `rows`
     row_images: NDArray[np.int64]
     image_weights: NDArray[np.float64]  # summed up to each image
+    lures: Lures | None
 
     def __len__(self) -> int:
         return max(1, round(self.options.per_image * len(self.annotations)))
@@ -112,6 +130,8 @@ class RandomPlan:
             return self._free(random, tile)
         if random.random() < self.options.aimed:
             return self._aimed(random, tile)
+        if self.lures is not None and random.random() < self.options.lures:
+            return self._lured(random, tile, self.lures)
         image, frame = self._free(random, tile)
         if random.random() < self.options.keep_empty or self._holds_object(image, frame):
             return image, frame
@@ -122,6 +142,11 @@ class RandomPlan:
         image = int(self.row_images[drawn])
         box = self.annotations.boxes[self.rows[drawn]]
         return image, aimed_frame(random, box, tile, self._size(image))
+
+    def _lured(self, random: np.random.Generator, tile: Size, lures: Lures) -> tuple[int, Frame]:
+        drawn = int(random.integers(len(lures)))
+        image = int(lures.images[drawn])
+        return image, aimed_frame(random, lures.boxes[drawn], tile, self._size(image))
 
     def _free(self, random: np.random.Generator, tile: Size) -> tuple[int, Frame]:
         image = _draw(random, self.image_weights)

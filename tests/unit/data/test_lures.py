@@ -1,0 +1,95 @@
+"""Windows at what looks like an object and is none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyscope.data.windows.aimed import RandomWindows
+from tinyscope.data.windows.lures import find_lures
+from tinyscope.errors import DataError
+from tinyscope.formats.assemble import assemble
+from tinyscope.formats.tables import Annotations
+
+SIDE = 4
+OBJECT, LURE, REGION = (20, 30), (70, 50), (40, 90)  # top left corners, x and y
+
+
+def scene(root: Path, value: int, *spots: tuple[int, int], images: int = 1) -> Annotations:
+    """Images of 120 x 120 px with spots of that gray value, one an object, one ignored."""
+    random = np.random.default_rng(0)
+    for i in range(images):
+        gray = random.integers(96, 105, (120, 120)).astype(np.uint8)
+        for x, y in spots:
+            gray[y : y + SIDE, x : x + SIDE] = value
+        Image.fromarray(gray).save(root / f"{i}.png")
+    boxes = [(*OBJECT, OBJECT[0] + SIDE, OBJECT[1] + SIDE), (36, 86, 48, 98)]
+    return assemble(
+        root,
+        ["target"],
+        [f"{i}.png" for i in range(images)],
+        np.array([(120, 120)] * images, dtype=np.int32),
+        [2] + [0] * (images - 1),
+        np.array(boxes, dtype=np.float64),
+        np.zeros(2, dtype=np.int64),
+        np.array([False, True]),
+    )
+
+
+def centers(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+@pytest.mark.parametrize("value", [200, 20])
+def test_a_lure_stands_out_as_the_object_does_and_is_neither_it_nor_ignored(tmp_path, value):
+    found = find_lures(scene(tmp_path, value, OBJECT, LURE, REGION))
+    assert found.images.tolist() == [0] * len(found)
+    assert len(found) >= 1
+    middle = np.array(LURE) + SIDE / 2
+    assert (np.abs(centers(found.boxes) - middle) <= 1.5).all()
+    np.testing.assert_allclose(found.boxes[:, 2:] - found.boxes[:, :2], SIDE)
+
+
+def test_what_stands_out_the_other_way_is_no_lure(tmp_path):
+    annotations = scene(tmp_path, 200, OBJECT)
+    with Image.open(tmp_path / "0.png") as image:
+        gray = np.array(image)
+    gray[50:54, 70:74] = 0
+    Image.fromarray(gray).save(tmp_path / "0.png")
+    assert not len(find_lures(annotations))
+
+
+def test_images_without_objects_have_lures_too(tmp_path):
+    found = find_lures(scene(tmp_path, 200, OBJECT, LURE, REGION, images=2))
+    assert set(found.images.tolist()) == {0, 1}
+    lured = centers(found.boxes[found.images == 1])
+    for spot in (OBJECT, LURE, REGION):  # objects of the other image alone
+        assert (np.abs(lured - np.array(spot) - SIDE / 2).max(axis=1) <= 1.5).any()
+
+
+def test_a_share_of_the_windows_that_are_not_aimed_shows_lures(tmp_path):
+    annotations = scene(tmp_path, 200, OBJECT, LURE, REGION)
+    plan = RandomWindows(size=16, aimed=0.5, lures=0.6)(annotations, seed=0)
+    shown = {OBJECT: 0, LURE: 0}
+    for position in range(1000):
+        x1, y1, x2, y2 = plan[position].frame
+        for x, y in shown:
+            shown[x, y] += x1 <= x + 1 and y1 <= y + 1 and x2 >= x + SIDE - 1 and y2 >= y + SIDE - 1
+    assert 480 <= shown[OBJECT] <= 560
+    assert 270 <= shown[LURE] <= 350  # 0.5 * 0.6, and some of the free ones
+
+
+def test_lures_of_a_set_that_has_none_are_an_error(tmp_path):
+    annotations = scene(tmp_path, 200, OBJECT)
+    with pytest.raises(DataError, match=r"lures: 0\.3.*set it to 0"):
+        RandomWindows(lures=0.3)(annotations, seed=0)
+    with pytest.raises(ValueError, match="lures must"):
+        RandomWindows(lures=1.3)
+
+
+def test_the_same_windows_as_ever_without_lures(tmp_path):
+    annotations = scene(tmp_path, 200, OBJECT, LURE, REGION)
+    (tmp_path / "0.png").unlink()  # no image is read
+    plan = RandomWindows(size=16)(annotations, seed=0)
+    assert plan.lures is None
