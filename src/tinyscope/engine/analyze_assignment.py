@@ -46,8 +46,8 @@ def analyze_assignment(
 ) -> AssignmentReport:
     """Says how many priors would answer for each object, on which levels and how much like it.
 
-    Neither weights nor training are needed, and images are decoded for pictures alone. Of
-    two-stage detectors it is the first stage.
+    Neither weights nor training are needed, and images are decoded for pictures and lures alone.
+    Of two-stage detectors it is the first stage.
 
     Args:
         recipe: Such as `quick/small`; or several, side by side.

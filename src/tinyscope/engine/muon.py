@@ -29,8 +29,8 @@ class Muon(AdamW):
     kinds alike, since their steps are of like length.
 
     Args:
-        groups: Parameter groups, each with `matrices`: whether its parameters, of two or more
-            dimensions, are stepped as matrices.
+        groups: Parameter groups, each with `matrices`: whether its parameters, all of two or more
+            dimensions then, are stepped as matrices.
         learning_rate: Of groups that name none.
         momentum: Of matrices (Nesterov's), and the first beta of the others.
         fused: As of AdamW, for the others.
@@ -46,8 +46,8 @@ class Muon(AdamW):
         fused: bool = False,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        groups = [group | {"dtype": dtype} for group in groups]
         super().__init__(groups, lr=learning_rate, betas=(momentum, 0.999), fused=fused)
-        self.dtype = dtype
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -73,10 +73,11 @@ class Muon(AdamW):
         assert gradient is not None
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
+            state["step"] = torch.zeros(())  # AdamW expects it of every state that it loads
         share, rate = group["betas"][0], group["lr"]
         state["momentum"].lerp_(gradient, 1 - share)
         matrix = gradient.lerp(state["momentum"], share).flatten(1)
-        step = orthogonal(matrix.to(self.dtype)).view_as(parameter)
+        step = orthogonal(matrix.to(group["dtype"])).view_as(parameter)
         length = LENGTH * math.sqrt(max(matrix.shape))
         parameter.mul_(1 - rate * group["weight_decay"])
         parameter.add_(step.to(parameter.dtype), alpha=-rate * length)

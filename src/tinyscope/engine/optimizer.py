@@ -12,8 +12,7 @@ from tinyscope.engine.muon import Muon
 from tinyscope.errors import CheckpointError, TrainingError
 
 MATRIX = 16
-"""Outputs from which on Muon takes a weight for a matrix. Layers that predict have fewer, or are
-as well served; steps of the same length in all directions say nothing of few of them."""
+"""Rows from which on Muon takes a weight for a matrix; most layers that predict have fewer."""
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
@@ -52,7 +51,8 @@ def build_optimizer(
     for parameter, bias, norm in _parameters(model):
         decay = weight_decay if decay_norm_and_bias or not (bias or norm) else 0.0
         factor = bias_learning_rate_factor if bias and not norm else 1.0
-        matrix = parameter.ndim > 1 and len(parameter) >= MATRIX
+        large = parameter.ndim > 1 and len(parameter) >= MATRIX
+        matrix = name == "muon" and large and not (bias or norm)
         groups.setdefault((learning_rate * factor, decay, matrix), []).append(parameter)
     if not groups:
         raise TrainingError("the model has no parameter that learns; unfreeze a part of it")

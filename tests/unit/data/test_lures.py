@@ -1,5 +1,6 @@
 """Windows at what looks like an object and is none."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from tinyscope.formats.tables import Annotations
 SIDE = 4
 OBJECT, LURE, REGION = (20, 30), (70, 50), (40, 90)  # top left corners, x and y
 
+OBJECT_BOX = (*OBJECT, OBJECT[0] + SIDE, OBJECT[1] + SIDE)
+
 
 def scene(root: Path, value: int, *spots: tuple[int, int], images: int = 1) -> Annotations:
     """Images of 120 x 120 px with spots of that gray value, one an object, one ignored."""
@@ -24,7 +27,7 @@ def scene(root: Path, value: int, *spots: tuple[int, int], images: int = 1) -> A
         for x, y in spots:
             gray[y : y + SIDE, x : x + SIDE] = value
         Image.fromarray(gray).save(root / f"{i}.png")
-    boxes = [(*OBJECT, OBJECT[0] + SIDE, OBJECT[1] + SIDE), (36, 86, 48, 98)]
+    boxes = [OBJECT_BOX, (36, 86, 48, 98)]
     return assemble(
         root,
         ["target"],
@@ -57,7 +60,8 @@ def test_what_stands_out_the_other_way_is_no_lure(tmp_path):
         gray = np.array(image)
     gray[50:54, 70:74] = 0
     Image.fromarray(gray).save(tmp_path / "0.png")
-    assert not len(find_lures(annotations))
+    with pytest.raises(DataError, match="nothing stands out as objects do"):
+        find_lures(annotations)
 
 
 def test_images_without_objects_have_lures_too(tmp_path):
@@ -82,14 +86,73 @@ def test_a_share_of_the_windows_that_are_not_aimed_shows_lures(tmp_path):
 
 def test_lures_of_a_set_that_has_none_are_an_error(tmp_path):
     annotations = scene(tmp_path, 200, OBJECT)
-    with pytest.raises(DataError, match=r"lures: 0\.3.*set it to 0"):
+    with pytest.raises(DataError, match=r"lures: in the images at .* set it to 0"):
         RandomWindows(lures=0.3)(annotations, seed=0)
     with pytest.raises(ValueError, match="lures must"):
         RandomWindows(lures=1.3)
 
 
-def test_the_same_windows_as_ever_without_lures(tmp_path):
+def test_objects_bright_and_dark_are_an_error(tmp_path):
+    annotations = scene(tmp_path, 200, OBJECT, LURE)
+    with Image.open(tmp_path / "0.png") as image:
+        gray = np.array(image)
+    gray[88:96, 38:46] = 0
+    Image.fromarray(gray).save(tmp_path / "0.png")
+    both = replace(annotations, ignore=np.array([False, False]))
+    with pytest.raises(DataError, match=r"many are brighter and many are darker.*set it to 0"):
+        find_lures(both)
+
+
+def test_an_image_has_so_many_lures_and_no_more(tmp_path):
+    spots = [(x, y) for x in range(2, 118, 10) for y in range(2, 118, 10)]
+    found = find_lures(scene(tmp_path, 200, OBJECT, *spots))
+    assert len(found) == 64
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 4, 4), (118, 117, 120, 120), (50, 50, 51, 51), (-3, 60, 4, 70), (0, 0, 120, 120)],
+)
+def test_no_lure_lies_in_or_next_to_an_object_wherever_it_is(tmp_path, box):
+    annotations = scene(tmp_path, 200, OBJECT, LURE)
+    alone = replace(annotations, boxes=np.array([OBJECT_BOX, box], dtype=np.float64))
+    side = float(np.median([4, 4, box[2] - box[0], box[3] - box[1]]))
+    by = 2 * round(side / 4) + 1
+    try:
+        found = centers(find_lures(alone).boxes)
+    except DataError:
+        return  # the whole image is covered
+    for x1, y1, x2, y2 in (OBJECT_BOX, box):
+        inside = (found >= (x1 - by, y1 - by)) & (found <= (x2 + by, y2 + by))
+        assert not inside.all(axis=1).any()
+
+
+def test_an_image_smaller_than_what_surrounds_a_spot(tmp_path):
+    gray = np.full((9, 12), 100, dtype=np.uint8)
+    gray[0:4, 0:4] = 130
+    gray[4:8, 8:12] = 250
+    Image.fromarray(gray).convert("RGB").save(tmp_path / "0.png")
+    small = assemble(
+        tmp_path,
+        ["target"],
+        ["0.png"],
+        np.array([(9, 12)], dtype=np.int32),
+        [1],
+        np.array([(0, 0, 4, 4)], dtype=np.float64),
+        np.zeros(1, dtype=np.int64),
+        np.array([False]),
+    )
+    found = find_lures(small)
+    assert len(found)
+    assert (centers(found.boxes) > (7, 3)).all()
+
+
+def test_no_image_is_read_where_no_window_is_lured(tmp_path):
     annotations = scene(tmp_path, 200, OBJECT, LURE, REGION)
-    (tmp_path / "0.png").unlink()  # no image is read
-    plan = RandomWindows(size=16)(annotations, seed=0)
-    assert plan.lures is None
+    (tmp_path / "0.png").unlink()
+    empty = replace(annotations, ignore=np.array([True, True]))
+    assert RandomWindows(size=16)(annotations, seed=0).lures is None
+    assert RandomWindows(size=16, lures=0.5, aimed=1.0)(annotations, seed=0).lures is None
+    assert RandomWindows(size=16, lures=0.5)(empty, seed=0).lures is None
+    with pytest.raises(DataError, match=r"0\.png"):
+        RandomWindows(size=16, lures=0.5)(annotations, seed=0)

@@ -25,9 +25,9 @@ class StandIn(nn.Module):
 
     def __init__(self, norm: bool = True) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, 8, 3, stride=4, padding=1)
-        self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
-        self.last = nn.Conv2d(8, 1, 1)
+        self.first = nn.Conv2d(3, 16, 3, stride=4, padding=1)
+        self.norm = nn.BatchNorm2d(16) if norm else nn.Identity()
+        self.last = nn.Conv2d(16, 1, 1)
         self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:

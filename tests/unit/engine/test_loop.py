@@ -54,7 +54,7 @@ class StopAt(Stop):
         return self.looks < 0
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("stopped", [1, 4, 7])
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, optimizer, accumulate, stopped):

@@ -24,6 +24,7 @@ def test_nothing_comes_of_nothing():
     assert not orthogonal(torch.zeros(3, 5)).any()
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="came with torch 2.9")
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_a_matrix_steps_as_that_of_torch_does(decay):
     torch.manual_seed(0)
@@ -83,3 +84,15 @@ def test_a_frozen_or_unused_matrix_stays():
     optimizer = build_optimizer(net, "muon", learning_rate=0.01)
     optimizer.step()  # no gradient at all
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_the_state_may_be_copied_and_loaded():
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 2, 1))
+    optimizer = build_optimizer(net, "muon", learning_rate=0.01)
+    net(torch.randn(1, 3, 6, 6)).sum().backward()
+    optimizer.step()
+    other = build_optimizer(net, "muon", learning_rate=0.01)
+    other.load_state_dict(copy.deepcopy(optimizer).state_dict())
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            assert torch.equal(other.state[parameter][key], value), key

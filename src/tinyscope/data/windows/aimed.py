@@ -14,7 +14,6 @@ from tinyscope.data.windows.aim import aimed_frame, free_frame
 from tinyscope.data.windows.lures import Lures, find_lures
 from tinyscope.data.windows.objects import centers, image_of_rows
 from tinyscope.data.windows.window import Window
-from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations
 from tinyscope.types import Size
 
@@ -23,8 +22,9 @@ from tinyscope.types import Size
 class RandomWindows:
     """Shows windows of random places at random scales, another one at every position.
 
-    An aimed window holds an object at a random place in it; a free one lies anywhere, and an
-    image is as likely as the number of windows that would cover it.
+    An aimed window holds an object at a random place in it, a lured one what looks like an object
+    and is none, each lure being as likely as any other. A free one lies anywhere, and an image is
+    as likely as the number of windows that would cover it.
 
     Args:
         size: Side of a window in pixels, as shown, or its (height, width).
@@ -34,8 +34,8 @@ class RandomWindows:
         aimed: Share of the windows that are aimed at an object.
         keep_empty: Share of the free windows without the center of an object that stay;
             the others are replaced by aimed ones.
-        lures: Share of the windows which are not aimed at an object that are aimed at what looks
-            like one instead (`find_lures`); images are read once for it before training.
+        lures: Share of the windows not aimed at an object that are lured (`find_lures`); every
+            image is read for it when the windows are laid. Without objects none are.
         spread: 1 aims at every place that holds objects alike, however many they are there,
             so that each object is shown about equally often; 0 aims at every object alike,
             so that crowds fill most windows.
@@ -88,15 +88,9 @@ class RandomWindows:
         )
 
     def _lures(self, annotations: Annotations) -> Lures | None:
-        if not self.lures:
+        if not self.lures or self.aimed == 1 or annotations.ignore.all():
             return None
-        found = find_lures(annotations)
-        if not len(found):
-            raise DataError(
-                f"lures: {self.lures}, but in the images at {annotations.root} nothing stands out "
-                "as objects do without being one; set it to 0"
-            )
-        return found
+        return find_lures(annotations)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Tiny objects have little shape, so what else is small and stands out is what a d
 one. Such places are few, and windows that lie anywhere rarely show them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from tinyscope.data.images import ImageCache
 from tinyscope.data.pixels import pixels
+from tinyscope.errors import DataError
 from tinyscope.formats.tables import Annotations
 
 FAINTEST = 0.1
@@ -51,26 +53,35 @@ class _Seen:
 
 
 def find_lures(annotations: Annotations) -> Lures:
-    """The lures of a data set; without objects there are none.
+    """The lures of a data set that has objects.
 
     How much a place stands out is the gray value of a spot, half as long as the median object,
     less that of its surroundings, in standard deviations of the latter. Lures are peaks of it
-    that exceed the faintest of the objects, or valleys where most objects are dark, outside of
+    that exceed the faintest of the objects, or valleys where the objects are dark, outside of
     objects and ignored regions. Every image is read once.
 
     Raises:
-        DataError: An image cannot be read.
+        DataError: An image cannot be read, many objects are brighter and many darker than what
+            surrounds them, or there are no lures.
     """
     objects = annotations.boxes[~annotations.ignore]
-    if not len(objects):
-        return Lures(np.zeros(0, dtype=np.int64), np.zeros((0, 4), dtype=np.float32))
     side = float(np.median(objects[:, 2:] - objects[:, :2]))
     read = ImageCache()
     seen = [_look(annotations, i, read, 2 * round(side / 4) + 1) for i in range(len(annotations))]
     of_objects = torch.cat([x.of_objects for x in seen])
     sign = 1 if of_objects.median() >= 0 else -1
-    faintest = torch.quantile(sign * of_objects, FAINTEST)
-    kept = [x.peaks[sign * x.heights > faintest.clamp(min=0)] for x in seen]
+    faintest = float(np.quantile(sign * of_objects.numpy(), FAINTEST))
+    if faintest <= 0:
+        raise DataError(
+            f"lures: of the objects at {annotations.root}, many are brighter and many are darker "
+            "than what surrounds them, so that no place stands out as they do; set it to 0"
+        )
+    kept = [x.peaks[sign * x.heights > faintest] for x in seen]
+    if not any(len(x) for x in kept):
+        raise DataError(
+            f"lures: in the images at {annotations.root} nothing stands out as objects do without "
+            "being one; set it to 0"
+        )
     images = np.repeat(np.arange(len(kept)), [len(x) for x in kept])
     centers = torch.cat(kept).numpy() + 0.5
     boxes = np.concatenate([centers - side / 2, centers + side / 2], axis=1)
@@ -85,11 +96,13 @@ def standing_out(gray: Float[Tensor, "h w"], spot: int) -> Float[Tensor, "h w"]:
 
 
 def _look(annotations: Annotations, image: int, read: ImageCache, spot: int) -> _Seen:
-    relief = standing_out(pixels(annotations, image, read).float().mean(dim=0), spot)
+    gray = pixels(annotations, image, read).mean(dim=0, dtype=torch.float32)
+    relief = standing_out(gray, spot)
     rows = annotations.rows(image)
     boxes = torch.from_numpy(annotations.boxes[rows]).float()
     ignored = torch.from_numpy(annotations.ignore[rows])
-    found = [_peaks(relief, boxes, spot), _peaks(-relief, boxes, spot)]
+    free = ~_covered(boxes, gray.shape, spot)
+    found = [_peaks(relief, free, spot), _peaks(-relief, free, spot)]
     return _Seen(
         torch.cat([peaks for peaks, _ in found]),
         torch.cat([found[0][1], -found[1][1]]),
@@ -98,22 +111,32 @@ def _look(annotations: Annotations, image: int, read: ImageCache, spot: int) -> 
 
 
 def _peaks(
-    relief: Tensor, boxes: Float[Tensor, "m 4"], spot: int
+    relief: Float[Tensor, "h w"], free: Bool[Tensor, "h w"], spot: int
 ) -> tuple[Int64[Tensor, "n 2"], Float[Tensor, "n"]]:
-    """The highest peaks (x, y) farther than a spot from all boxes, and their heights."""
-    highest = _highest(relief, 3 * spot)
-    y, x = torch.nonzero((relief == highest) & (relief > 0), as_tuple=True)
-    free = ~_near(torch.stack([x, y], dim=1) + 0.5, boxes, spot)
-    x, y = x[free], y[free]
-    heights, order = relief[y, x].sort(descending=True, stable=True)
-    order = order[:PER_IMAGE]
-    return torch.stack([x[order], y[order]], dim=1), heights[:PER_IMAGE]
+    """The highest peaks (x, y) at free pixels, and their heights."""
+    peak = (relief == _highest(relief, 3 * spot)) & (relief > 0)
+    y, x = torch.nonzero(peak & free, as_tuple=True)
+    order = relief[y, x].argsort(descending=True, stable=True)[:PER_IMAGE]
+    x, y = x[order], y[order]
+    return torch.stack([x, y], dim=1), relief[y, x]
 
 
-def _near(points: Float[Tensor, "n 2"], boxes: Float[Tensor, "m 4"], by: int) -> Bool[Tensor, "n"]:
-    """Which points lie in a box that is wider by so many pixels at each side."""
-    above = (points[:, None] >= boxes[:, :2] - by) & (points[:, None] <= boxes[:, 2:] + by)
-    return above.all(dim=2).any(dim=1)
+def _covered(boxes: Float[Tensor, "m 4"], size: Sequence[int], by: int) -> Bool[Tensor, "h w"]:
+    """Which pixels have their middle in a box, or at most so many pixels beside one."""
+    height, width = size
+    x1, y1 = (boxes[:, :2] - by - 0.5).ceil().long().unbind(dim=1)
+    x2, y2 = ((boxes[:, 2:] + by - 0.5).floor().long() + 1).unbind(dim=1)
+    x1, x2, y1, y2 = (
+        x1.clamp(0, width),
+        x2.clamp(0, width),
+        y1.clamp(0, height),
+        y2.clamp(0, height),
+    )
+    # Each box adds 1 from its first corner on and takes it away beyond the others.
+    steps = torch.zeros(height + 1, width + 1, dtype=torch.int32)
+    for y, x, step in ((y1, x1, 1), (y1, x2, -1), (y2, x1, -1), (y2, x2, 1)):
+        steps.index_put_((y, x), torch.tensor(step, dtype=torch.int32), accumulate=True)
+    return steps.cumsum(0).cumsum(1)[:height, :width] > 0
 
 
 def _heights(relief: Tensor, boxes: Float[Tensor, "m 4"], spot: int) -> Float[Tensor, "m"]:
