@@ -66,7 +66,7 @@ def find_lures(annotations: Annotations) -> Lures:
     """
     objects = annotations.boxes[~annotations.ignore]
     side = float(np.median(objects[:, 2:] - objects[:, :2]))
-    read = ImageCache()
+    read = ImageCache() if annotations.windows is not None else ImageCache(0)  # tiles share files
     seen = [_look(annotations, i, read, 2 * round(side / 4) + 1) for i in range(len(annotations))]
     of_objects = torch.cat([x.of_objects for x in seen])
     sign = 1 if of_objects.median() >= 0 else -1
