@@ -40,6 +40,15 @@ def scene(root: Path, value: int, *spots: tuple[int, int], images: int = 1) -> A
     )
 
 
+def paint(root: Path, corner: tuple[int, int], side: int, value: int) -> None:
+    """Paints a square over the first image."""
+    with Image.open(root / "0.png") as image:
+        gray = np.array(image)
+    x, y = corner
+    gray[y : y + side, x : x + side] = value
+    Image.fromarray(gray).save(root / "0.png")
+
+
 def centers(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
@@ -56,10 +65,7 @@ def test_a_lure_stands_out_as_the_object_does_and_is_neither_it_nor_ignored(tmp_
 
 def test_what_stands_out_the_other_way_is_no_lure(tmp_path):
     annotations = scene(tmp_path, 200, OBJECT)
-    with Image.open(tmp_path / "0.png") as image:
-        gray = np.array(image)
-    gray[50:54, 70:74] = 0
-    Image.fromarray(gray).save(tmp_path / "0.png")
+    paint(tmp_path, LURE, SIDE, 0)
     with pytest.raises(DataError, match="nothing stands out as objects do"):
         find_lures(annotations)
 
@@ -94,10 +100,7 @@ def test_lures_of_a_set_that_has_none_are_an_error(tmp_path):
 
 def test_objects_bright_and_dark_are_an_error(tmp_path):
     annotations = scene(tmp_path, 200, OBJECT, LURE)
-    with Image.open(tmp_path / "0.png") as image:
-        gray = np.array(image)
-    gray[88:96, 38:46] = 0
-    Image.fromarray(gray).save(tmp_path / "0.png")
+    paint(tmp_path, (38, 88), 8, 0)
     both = replace(annotations, ignore=np.array([False, False]))
     with pytest.raises(DataError, match=r"many are brighter and many are darker.*set it to 0"):
         find_lures(both)
@@ -110,21 +113,26 @@ def test_an_image_has_so_many_lures_and_no_more(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "box",
-    [(0, 0, 4, 4), (118, 117, 120, 120), (50, 50, 51, 51), (-3, 60, 4, 70), (0, 0, 120, 120)],
+    "box", [(60, 0, 64, 4), (116, 60, 120, 64), (-3, 60, 4, 70), (50.4, 80.6, 53.7, 84.2)]
 )
-def test_no_lure_lies_in_or_next_to_an_object_wherever_it_is(tmp_path, box):
+def test_no_lure_lies_in_or_next_to_a_region_wherever_it_is(tmp_path, box):
+    bright = (max(0, round(box[0])), round(box[1]))
+    annotations = scene(tmp_path, 200, LURE, bright)
+    paint(tmp_path, OBJECT, SIDE, 112)  # so faint that spots at the border exceed it
+    covered = replace(annotations, boxes=np.array([OBJECT_BOX, box], dtype=np.float64))
+    place = np.array(bright) + SIDE / 2
+    without, found = (centers(find_lures(x).boxes) for x in (annotations, covered))
+    assert (np.abs(without - place).max(axis=1) <= 2).any()  # a lure, but for the region
+    assert len(found)
+    inside = (found >= np.array(box[:2]) - 3) & (found <= np.array(box[2:]) + 3)
+    assert not inside.all(axis=1).any()
+
+
+def test_a_region_over_the_whole_image_leaves_no_lure(tmp_path):
     annotations = scene(tmp_path, 200, OBJECT, LURE)
-    alone = replace(annotations, boxes=np.array([OBJECT_BOX, box], dtype=np.float64))
-    side = float(np.median([4, 4, box[2] - box[0], box[3] - box[1]]))
-    by = 2 * round(side / 4) + 1
-    try:
-        found = centers(find_lures(alone).boxes)
-    except DataError:
-        return  # the whole image is covered
-    for x1, y1, x2, y2 in (OBJECT_BOX, box):
-        inside = (found >= (x1 - by, y1 - by)) & (found <= (x2 + by, y2 + by))
-        assert not inside.all(axis=1).any()
+    boxes = np.array([OBJECT_BOX, (0, 0, 120, 120)], dtype=np.float64)
+    with pytest.raises(DataError, match="nothing stands out"):
+        find_lures(replace(annotations, boxes=boxes))
 
 
 def test_an_image_smaller_than_what_surrounds_a_spot(tmp_path):
